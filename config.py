@@ -1,0 +1,71 @@
+"""Settings: every environment variable that Stepwell reads, typed, with its unit in its name.
+
+Only entry points (``workers``, ``api``, ``cli``) read this; everything else is given what it needs. The Temporal
+connection (``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, TLS, API key…) is read by the SDK's own environment
+configuration, see ``workers/temporal.py``.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.ids import TASK_QUEUE
+
+
+class Settings(BaseSettings):
+    """What an operator may set. Unset means what a developer's machine needs."""
+
+    model_config = SettingsConfigDict(env_prefix="STEPWELL_", env_file=None, extra="ignore")
+
+    database_url: str | None = Field(None, validation_alias="DATABASE_URL")
+    """Postgres, ``postgresql://user:password@host/name``. The role must own the schema (migrations) and be able to
+    become ``stepwell_app``, under which everything else runs."""
+    smtp_url: SecretStr | None = Field(None, validation_alias="SMTP_URL")
+    """``smtp://user:password@host:587?starttls=true`` or ``smtps://…``."""
+    mail_from: str = "Stepwell <no-reply@stepwell.invalid>"
+
+    environment: str = "production"
+    """``development`` only where ``stepwell dev`` says so: known credentials, sandbox providers."""
+    data_dir: Path = Path(".stepwell")
+    """Where the embedded servers keep their data."""
+    definitions_dir: Path = Path(__file__).parent / "definitions"
+    default_tenant: str = "tenant-1"
+    """Tenant of runs that are started on the Temporal side without one, and of secrets from the environment."""
+    task_queue: str = TASK_QUEUE
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    public_url: str | None = None
+    jwt_secret: SecretStr | None = None
+    """At least 32 bytes. Signs the tokens of ``/auth/login``."""
+    token_lifetime_seconds: int = 12 * 3600
+    master_keys: SecretStr | None = None
+    """Keys of the secrets table: ``kid:base64-of-32-bytes``, comma-separated, the first one encrypts."""
+
+    database_pool_size: int = 16
+    max_body_bytes: int = 1024 * 1024
+    max_output_bytes: int = 256 * 1024
+    """Largest output of one step."""
+    wait_seconds: float = 5.0
+    """How long ``POST /workflows/execute`` waits for the result unless the caller says otherwise."""
+    starter: bool = True
+    """Whether this worker starts accepted runs on Temporal."""
+
+    http_allow_private: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """``host`` or ``host:port`` that outbound HTTP may reach although its address is private, comma-separated."""
+    http_timeout_seconds: float = 30.0
+    http_max_response_bytes: int = 1024 * 1024
+    query_connections: dict[str, str] = Field(default_factory=dict)
+    """Connections that ``db.query`` may use: JSON object of name to Postgres URL."""
+    provisioner_url: str | None = None
+    """Endpoint of the HTTP provisioner behind ``deployment_service.provision_tenant``."""
+    provisioner_token: SecretStr | None = None
+    tenant_domain: str = "stepwell.localhost"
+    """Domain under which provisioned tenants get their URL."""
+
+    @field_validator("http_allow_private", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

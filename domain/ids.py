@@ -1,0 +1,66 @@
+"""Every name that crosses a process boundary: ids, task queue, activities, signals, updates, queries.
+
+The API and the control layer know workflows and activities by these names only.
+"""
+
+import re
+from typing import Final
+
+TASK_QUEUE: Final = "stepwell"
+
+NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,63}$"
+"""Process and step names. A process name is also its Temporal workflow type."""
+
+TENANT_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
+"""Tenant ids: DNS-safe slugs."""
+
+BUILTIN_TENANT: Final = ""
+"""Owner of the built-in definitions, which every tenant sees."""
+
+BEGIN_RUN: Final = "runs.begin"
+LOAD_RUN: Final = "runs.load"
+UPDATE_RUN: Final = "runs.update"
+FINISH_RUN: Final = "runs.finish"
+
+RESOLVE_UPDATE: Final = "resolve"
+"""Update: a person says how a parked step goes on."""
+
+VIEW_QUERY: Final = "view"
+"""Query: where the run is, as a ``RunView``."""
+
+MEMO_RUN: Final = "stepwell"
+"""Memo key under which a start carries its ``StartMemo``."""
+
+SEARCH_TENANT: Final = "StepwellTenant"
+SEARCH_TRIGGER: Final = "StepwellTrigger"
+SEARCH_KEY: Final = "StepwellKey"
+SEARCH_ATTRIBUTES: Final = (SEARCH_TENANT, SEARCH_TRIGGER, SEARCH_KEY)
+"""Keyword search attributes that the Temporal namespace must have."""
+
+CHANNEL_RUN_PENDING: Final = "stepwell_run_pending"
+"""Postgres NOTIFY channel: a run was accepted (payload: the task queue)."""
+
+CHANNEL_RUN_ENDED: Final = "stepwell_run_ended"
+"""Postgres NOTIFY channel: a run ended (payload: the run's id)."""
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+def is_name(value: str) -> bool:
+    """Whether ``value`` may name a process or a step."""
+    return _NAME.fullmatch(value) is not None
+
+
+def workflow_id(process: str, tenant: str, run_id: int) -> str:
+    """The Temporal workflow id of an accepted run: deterministic, so that a second start is refused."""
+    return f"{process}:{tenant}:{run_id}"
+
+
+def child_workflow_id(parent_workflow_id: str, path: str) -> str:
+    """The workflow id of the child that the step at ``path`` starts; stable over retries and resets."""
+    return f"{parent_workflow_id}/{path}"
+
+
+def effect_key(run_id: int, path: str) -> str:
+    """The key under which the ledger knows the effect of the step at ``path``; also the provider's idempotency key."""
+    return f"run-{run_id}/{path}"

@@ -1,0 +1,87 @@
+"""Sessions on Postgres: always as the application role, always for a tenant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from domain.actions import Call
+from domain.errors import Unavailable
+
+APP_ROLE = "stepwell_app"
+"""Role that everything but migrations runs as. It owns no table, so row-level security holds for it."""
+
+ALL_TENANTS = "*"
+"""For the platform's own loops (starter, reconciler) and the log-in: sees the rows of every tenant."""
+
+_SET_TENANT = text("SELECT set_config('stepwell.tenant', :tenant, true)")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction(Call):
+    """A call whose changes commit together with their ledger row: what transactional actions are given."""
+
+    session: AsyncSession = None  # type: ignore[assignment]  # always given; a default is needed after those of Call
+
+
+def sqlalchemy_url(url: str) -> URL:
+    """``url`` for SQLAlchemy with psycopg 3; socket directories (``?host=/dir``) work."""
+    parsed = make_url(url)
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def psycopg_dsn(url: str) -> str:
+    """``url`` for psycopg itself."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class Database:
+    """The platform's Postgres, as the application role sees it."""
+
+    def __init__(self, url: str, *, pool_size: int = 16) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(
+            sqlalchemy_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            connect_args={
+                "options": f"-c role={APP_ROLE} -c timezone=UTC",
+                "connect_timeout": 5,
+                "prepare_threshold": 2,
+                "application_name": "stepwell",
+            },
+        )
+
+    @asynccontextmanager
+    async def session(self, tenant: str) -> AsyncIterator[AsyncSession]:
+        """A transaction that sees the rows of ``tenant`` only: committed at the end, rolled back on an error.
+
+        Raises ``Unavailable`` when Postgres cannot be reached.
+        """
+        try:
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                await session.execute(_SET_TENANT, {"tenant": tenant})
+                yield session
+                await session.commit()
+        except (OperationalError, TimeoutError) as error:
+            raise Unavailable("the database cannot be reached") from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable("the database connection was lost") from error
+            raise
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def notify(channel: str, payload: object = "") -> Any:
+    """The statement that wakes listeners of ``channel`` when the transaction commits."""
+    return text("SELECT pg_notify(:channel, :payload)").bindparams(channel=channel, payload=str(payload))
