@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
 from store.tables.base import Json, Timestamp, now
@@ -16,7 +16,9 @@ class DefinitionRow(SQLModel, table=True):
     """
 
     __tablename__ = "definitions"
-    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+    __table_args__ = (
+        Index("uq_definitions_name", "tenant_id", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     tenant_id: str = ""
@@ -28,6 +30,8 @@ class DefinitionRow(SQLModel, table=True):
     tags: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     created_at: datetime = Field(default_factory=now, sa_type=Timestamp)
     updated_at: datetime = Field(default_factory=now, sa_type=Timestamp)
+    deleted_at: datetime | None = Field(default=None, sa_type=Timestamp)
+    """Deleted processes start no more runs; those under way are pinned to their version and go on."""
 
 
 class DefinitionVersionRow(SQLModel, table=True):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from store.tables.base import Json, Timestamp, now
@@ -27,7 +27,11 @@ class RunRow(SQLModel, table=True):
             postgresql_where=text("idempotency_key IS NOT NULL"),
         ),
         Index("ix_runs_pending", "task_queue", "id", postgresql_where=text("status = 'pending'")),
-        Index("ix_runs_tenant_id_created_at", "tenant_id", "created_at"),
+        Index("ix_runs_open", "status", postgresql_where=text("status IN ('running', 'waiting')")),
+        CheckConstraint(
+            "status IN ('pending', 'running', 'waiting', 'completed', 'failed', 'cancelled')", name="status"
+        ),
+        Index("ix_runs_tenant_id_id", "tenant_id", "id"),
         Index("ix_runs_definition_id", "definition_id"),
     )
 
@@ -49,7 +53,7 @@ class RunRow(SQLModel, table=True):
     """Digest of the input that came with the idempotency key."""
     parent_run_id: int | None = Field(default=None, sa_type=BigInteger)
     input: Any = Field(default_factory=dict, sa_type=Json)
-    result: Any = Field(default=None, sa_type=Json)
+    result: Any = Field(default=None, sa_column=Column(Json, nullable=True))
     error: dict[str, Any] | None = Field(default=None, sa_type=Json)
     waiting_on: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
     steps: list[dict[str, Any]] | None = Field(default=None, sa_type=Json)
@@ -65,6 +69,7 @@ class EffectRow(SQLModel, table=True):
     """The ledger: what an action of a run has changed outside, or has set out to change."""
 
     __tablename__ = "effects"
+    __table_args__ = (CheckConstraint("status IN ('intent', 'done', 'failed', 'skipped')", name="status"),)
 
     tenant_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
@@ -72,7 +77,7 @@ class EffectRow(SQLModel, table=True):
     action: str
     status: str
     """``intent`` (begun, outcome unknown), ``done``, ``failed`` (surely did not happen), ``skipped``."""
-    outcome: Any = Field(default=None, sa_type=Json)
+    outcome: Any = Field(default=None, sa_column=Column(Json, nullable=True))
     attempts: int = 1
     intended_at: datetime = Field(default_factory=now, sa_type=Timestamp)
     settled_at: datetime | None = Field(default=None, sa_type=Timestamp)
