@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Largest output of one step."""
     wait_seconds: float = 5.0
     """How long ``POST /workflows/execute`` waits for the result unless the caller says otherwise."""
+    max_cached_workflows: int = 1000
+    max_concurrent_activities: int = 100
     starter: bool = True
     """Whether this worker starts accepted runs on Temporal."""
 

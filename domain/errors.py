@@ -9,6 +9,9 @@
     ├── Conflict               the thing exists already or is in another state
     ├── Unavailable            Postgres or Temporal cannot be reached just now
     ├── TooLarge               a value is over a size limit
+    ├── Unauthenticated        nobody has proved who they are
+    ├── Forbidden              they may not do this
+    ├── TooManyRequests        too often; try again later
     └── ConnectorError         an action could not be performed (code, retryable, ambiguous)
 
 `activities/failures.py` translates them for Temporal, `api/errors.py` for HTTP; a test proves both complete.
@@ -118,6 +121,28 @@ class TooLarge(StepwellError):
         self.limit = limit
 
 
+class Unauthenticated(StepwellError):
+    """Nobody has proved who they are. Never says which part of the proof was wrong."""
+
+    code = "UNAUTHENTICATED"
+
+
+class Forbidden(StepwellError):
+    """The principal may not do this."""
+
+    code = "FORBIDDEN"
+
+
+class TooManyRequests(StepwellError):
+    """Somebody asks too often; try again after ``retry_after``."""
+
+    code = "TOO_MANY_REQUESTS"
+
+    def __init__(self, message: str, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class ErrorCode(StrEnum):
     """Why an action failed."""
 
@@ -155,6 +180,8 @@ class ConnectorError(StepwellError):
     ``ambiguous``    the effect may have happened all the same (an answer was lost).
     ``details``      what an operator may see; never a secret.
     """
+
+    code: ErrorCode = ErrorCode.INTERNAL_ERROR
 
     def __init__(
         self,

@@ -121,8 +121,6 @@ class BeginRun(Message):
     input: Any
     memo: StartMemo = Field(default_factory=StartMemo)
     started_at: datetime
-    python: bool = False
-    """The process is written in Python: it has a row, but no definition."""
 
 
 class BegunRun(Message):
@@ -136,6 +134,10 @@ class BegunRun(Message):
     definition: JsonObject
     input: JsonObject
     """The input with the schema's defaults filled in."""
+    slow: list[str] = Field(default_factory=list)
+    """Actions of the definition that are never tried in the fast lane."""
+    once: list[str] = Field(default_factory=list)
+    """Actions of the definition that are never tried twice."""
 
 
 class LoadRun(Message):

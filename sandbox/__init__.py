@@ -1,0 +1,1 @@
+"""Stand-ins of outside providers that speak the real wire protocols, for development and tests."""

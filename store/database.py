@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import text
@@ -28,6 +28,11 @@ class Transaction(Call):
     """A call whose changes commit together with their ledger row: what transactional actions are given."""
 
     session: AsyncSession = None  # type: ignore[assignment]  # always given; a default is needed after those of Call
+
+    @classmethod
+    def within(cls, call: Call, session: AsyncSession) -> "Transaction":
+        """``call`` inside the transaction of ``session``."""
+        return cls(**{field.name: getattr(call, field.name) for field in fields(call)}, session=session)
 
 
 def sqlalchemy_url(url: str) -> URL:

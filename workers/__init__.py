@@ -1,0 +1,1 @@
+"""The worker: runs workflows and activities, starts accepted runs; and the embedded stack."""

@@ -1,6 +1,18 @@
 """SQLModel tables. They stay in ``store`` and ``services``: never payloads, never responses."""
 
 from store.tables.base import metadata
+from store.tables.business import (
+    CustomerRow,
+    EmailTemplateRow,
+    InstanceRow,
+    LeadRow,
+    LicenseRow,
+    LicenseTemplateRow,
+    MailRow,
+    PlanRow,
+    SubscriptionRow,
+    TicketRow,
+)
 from store.tables.definitions import DefinitionRow, DefinitionVersionRow
 from store.tables.identity import ApiKeyRow, TenantRow, UserRow
 from store.tables.runs import EffectRow, RunRow
@@ -8,12 +20,22 @@ from store.tables.secrets import SecretRow
 
 __all__ = [
     "ApiKeyRow",
+    "CustomerRow",
     "DefinitionRow",
     "DefinitionVersionRow",
     "EffectRow",
+    "EmailTemplateRow",
+    "InstanceRow",
+    "LeadRow",
+    "LicenseRow",
+    "LicenseTemplateRow",
+    "MailRow",
+    "PlanRow",
     "RunRow",
     "SecretRow",
+    "SubscriptionRow",
     "TenantRow",
+    "TicketRow",
     "UserRow",
     "metadata",
 ]

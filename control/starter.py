@@ -1,0 +1,151 @@
+"""Starts accepted runs on Temporal: the other half of the outbox that the table of runs is.
+
+A run that was accepted is a row with the status ``pending``. Starters, one in each worker, claim such rows and start
+them; the run's own first activity takes the row out of ``pending``. A claim that a crash or an outage has left behind
+is taken up again, and a start that had happened after all counts as success.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from control.notifications import Notifications
+from domain import ids
+from domain.errors import Unavailable
+from domain.messages import StartMemo
+from store.database import ALL_TENANTS, Database
+from store.tables.base import Json
+
+CLAIM_SECONDS = 10
+"""After that long, a claimed run that has not begun is started again."""
+
+BATCH = 100
+CONCURRENT_STARTS = 20
+POLL_SECONDS = 1.0
+START_TIMEOUT = timedelta(seconds=5)
+
+_CLAIM = text(
+    "UPDATE runs SET claimed_at = now() WHERE id IN ("
+    " SELECT id FROM runs WHERE task_queue = :task_queue AND status = 'pending'"
+    " AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => :claim_seconds))"
+    " ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED)"
+    " RETURNING id, tenant_id, process, workflow_id, input, digest, trigger_type, trigger_source, idempotency_key"
+).columns(input=Json)
+
+_log = structlog.get_logger("starter")
+
+
+def _no_failpoint(point: str) -> None:
+    """Where nobody wants to kill this process."""
+
+
+class Starter:
+    """Starts the pending runs of one task queue. ``eager``: this process also has the worker, on the same client."""
+
+    def __init__(
+        self,
+        database: Database,
+        temporal: Client,
+        notifications: Notifications,
+        task_queue: str,
+        *,
+        eager: bool = True,
+        failpoint: Callable[[str], None] = _no_failpoint,
+    ) -> None:
+        self._database = database
+        self._temporal = temporal
+        self._notifications = notifications
+        self._task_queue = task_queue
+        self._eager = eager
+        self._failpoint = failpoint
+        self._slots = asyncio.Semaphore(CONCURRENT_STARTS)
+        self._starts: set[asyncio.Task[None]] = set()
+
+    async def run_forever(self) -> None:
+        """Start what is pending, now and whenever something is accepted. Ends by cancellation only."""
+        with self._notifications.listen(ids.CHANNEL_RUN_PENDING) as wake_up:
+            while True:
+                try:
+                    while await self.start_pending() == BATCH:
+                        pass
+                except Unavailable as error:
+                    _log.warning("cannot claim pending runs", error=str(error))
+                await wake_up.wait(POLL_SECONDS)
+
+    async def start_pending(self) -> int:
+        """Claim a batch of pending runs and begin to start them; how many there were."""
+        values = {"task_queue": self._task_queue, "claim_seconds": CLAIM_SECONDS, "batch": BATCH}
+        async with self._database.session(ALL_TENANTS) as session:
+            runs = (await session.execute(_CLAIM, values)).all()
+        if runs:
+            self._failpoint("before_start")
+        for run in sorted(runs, key=lambda run: int(run.id)):
+            await self._slots.acquire()
+            start = asyncio.create_task(self._start(run))
+            self._starts.add(start)
+            start.add_done_callback(self._started)
+        return len(runs)
+
+    def _started(self, start: asyncio.Task[None]) -> None:
+        self._starts.discard(start)
+        self._slots.release()
+        if not start.cancelled():
+            start.result()
+
+    async def _start(self, run: Any) -> None:
+        memo = StartMemo(
+            run_id=run.id,
+            tenant=run.tenant_id,
+            trigger_type=run.trigger_type,
+            trigger_source=run.trigger_source,
+            digest=run.digest,
+        )
+        try:
+            await self._temporal.start_workflow(
+                run.process,
+                run.input,
+                id=run.workflow_id,
+                task_queue=self._task_queue,
+                memo={ids.MEMO_RUN: memo},
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                search_attributes=_search_attributes(run),
+                priority=Priority(fairness_key=run.tenant_id),
+                static_summary=f"Run {run.id} of {run.tenant_id}",
+                request_eager_start=self._eager,
+                rpc_timeout=START_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            pass
+        except RPCError as error:
+            # The row stays pending: it is claimed again after CLAIM_SECONDS.
+            _log.warning("cannot start a run yet", run_id=run.id, status=error.status.name)
+        self._failpoint("after_start")
+
+
+def _search_attributes(run: Any) -> TypedSearchAttributes:
+    pairs: Sequence[SearchAttributePair[str]] = [
+        SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+        for name, value in (
+            (ids.SEARCH_TENANT, run.tenant_id),
+            (ids.SEARCH_TRIGGER, run.trigger_type),
+            (ids.SEARCH_KEY, run.idempotency_key),
+        )
+        if value
+    ]
+    return TypedSearchAttributes(pairs)

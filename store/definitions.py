@@ -1,0 +1,172 @@
+"""Published processes and their versions: found by name, listed, changed.
+
+Every function takes a session made for a tenant, and the tenant again: the session may see more than that tenant's rows
+(the built-in ones, or all of them when the platform itself looks).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_
+from sqlalchemy import select as sql_select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from domain.ids import BUILTIN_TENANT
+from store.tables import DefinitionRow, DefinitionVersionRow, SecretRow
+
+_Alive = col(DefinitionRow.deleted_at).is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Startable:
+    """What a new run of a process must know of it."""
+
+    definition_id: int
+    is_active: bool
+    version: str | None
+    """None when the process has no such version."""
+    digest: str | None
+    input_schema: dict[str, Any] | None
+
+
+async def startable(session: AsyncSession, tenant: str, name: str, label: str | None = None) -> Startable | None:
+    """The process that the tenant means by ``name``, in its present version or the newest one called ``label``.
+
+    ``label`` may be a digest. One statement: every accepted run asks for it.
+    """
+    process = (
+        select(DefinitionRow)
+        .where(_of(tenant), DefinitionRow.name == name, _Alive)
+        .order_by(col(DefinitionRow.tenant_id).desc())
+        .limit(1)
+        .subquery()
+    )
+    version_row = DefinitionVersionRow
+    if label is None:
+        chosen = col(version_row.digest) == process.c.digest
+    else:
+        chosen = or_(col(version_row.version) == label, col(version_row.digest) == label)
+    query: Select[Any] = (
+        sql_select(
+            process.c.id,
+            process.c.is_active,
+            col(version_row.version),
+            col(version_row.digest),
+            col(version_row.body)["input"],
+        )
+        .select_from(process)
+        .join(version_row, and_(col(version_row.definition_id) == process.c.id, chosen), isouter=True)
+        .order_by(col(version_row.created_at).desc())
+        .limit(1)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else Startable(*row)
+
+
+async def find(session: AsyncSession, tenant: str, name: str) -> DefinitionRow | None:
+    """The process that the tenant means by ``name``: its own before the built-in one."""
+    query = (
+        select(DefinitionRow)
+        .where(_of(tenant), DefinitionRow.name == name, _Alive)
+        .order_by(col(DefinitionRow.tenant_id).desc())
+        .limit(1)
+    )
+    return (await session.exec(query)).one_or_none()
+
+
+async def get(session: AsyncSession, tenant: str, definition_id: int) -> DefinitionRow | None:
+    """The process with that id, if it is the tenant's own or built in, and not deleted."""
+    query = select(DefinitionRow).where(DefinitionRow.id == definition_id, _of(tenant), _Alive)
+    return (await session.exec(query)).one_or_none()
+
+
+async def lock(session: AsyncSession, tenant: str, definition_id: int) -> DefinitionRow | None:
+    """Like ``get``; others who change it wait for the transaction."""
+    query = select(DefinitionRow).where(DefinitionRow.id == definition_id, _of(tenant), _Alive).with_for_update()
+    return (await session.exec(query)).one_or_none()
+
+
+async def names(session: AsyncSession, tenant: str) -> list[str]:
+    """The names of all processes that the tenant may start, in their order."""
+    query = select(DefinitionRow.name).where(_of(tenant), _Alive, DefinitionRow.is_active).distinct()
+    return sorted((await session.exec(query)).all())
+
+
+async def page(
+    session: AsyncSession, tenant: str, *, is_active: bool | None, limit: int, offset: int
+) -> tuple[Sequence[DefinitionRow], int]:
+    """The tenant's processes by name, the built-in ones included that it has not replaced by its own; and how many."""
+    own = aliased(DefinitionRow)
+    replaced = (
+        select(own.id)
+        .where(own.tenant_id == tenant, own.name == DefinitionRow.name, col(own.deleted_at).is_(None))
+        .exists()
+    )
+    conditions = [_of(tenant), _Alive, or_(col(DefinitionRow.tenant_id) == tenant, ~replaced)]
+    if is_active is not None:
+        conditions.append(col(DefinitionRow.is_active).is_(is_active))
+    query = select(DefinitionRow).where(*conditions).order_by(DefinitionRow.name).limit(limit).offset(offset)
+    total = (await session.exec(select(func.count()).select_from(DefinitionRow).where(*conditions))).one()
+    return (await session.exec(query)).all(), total
+
+
+async def claim_name(session: AsyncSession, row: DefinitionRow) -> DefinitionRow:
+    """The row of that tenant and name, made of ``row`` if there is none; locked until the transaction ends."""
+    values = row.model_dump(exclude={"id"})
+    await session.execute(
+        insert(DefinitionRow)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["tenant_id", "name"], index_where=_Alive)
+    )
+    query = (
+        select(DefinitionRow)
+        .where(DefinitionRow.tenant_id == row.tenant_id, DefinitionRow.name == row.name, _Alive)
+        .with_for_update()
+    )
+    return (await session.exec(query)).one()
+
+
+async def add_version(session: AsyncSession, row: DefinitionVersionRow) -> DefinitionVersionRow:
+    """The stored version of that digest: ``row``, or the equal one that was there before."""
+    keys = ["definition_id", "digest"]
+    await session.execute(
+        insert(DefinitionVersionRow).values(**row.model_dump()).on_conflict_do_nothing(index_elements=keys)
+    )
+    stored = await version(session, row.definition_id, row.digest)
+    assert stored is not None  # noqa: S101  # it has just been inserted, and versions are never deleted
+    return stored
+
+
+async def version(session: AsyncSession, definition_id: int, digest: str) -> DefinitionVersionRow | None:
+    """One version of a process, by its digest."""
+    return (await session.exec(_versions(definition_id).where(DefinitionVersionRow.digest == digest))).one_or_none()
+
+
+async def labelled(session: AsyncSession, definition_id: int, label: str) -> DefinitionVersionRow | None:
+    """The newest version of a process that its author called ``label``, or whose digest that is."""
+    named = or_(col(DefinitionVersionRow.version) == label, col(DefinitionVersionRow.digest) == label)
+    return (await session.exec(_versions(definition_id).where(named).limit(1))).one_or_none()
+
+
+async def versions(session: AsyncSession, definition_id: int) -> Sequence[DefinitionVersionRow]:
+    """All versions of a process, the newest first."""
+    return (await session.exec(_versions(definition_id))).all()
+
+
+async def secret_names(session: AsyncSession, tenant: str) -> set[str]:
+    """The names of the tenant's secrets."""
+    return set((await session.exec(select(SecretRow.name).where(SecretRow.tenant_id == tenant).distinct())).all())
+
+
+def _of(tenant: str) -> Any:
+    visible: Collection[str] = {tenant, BUILTIN_TENANT}
+    return col(DefinitionRow.tenant_id).in_(visible)
+
+
+def _versions(definition_id: int) -> Any:
+    query: Select[Any] = select(DefinitionVersionRow).where(DefinitionVersionRow.definition_id == definition_id)
+    return query.order_by(col(DefinitionVersionRow.created_at).desc())

@@ -1,0 +1,90 @@
+"""The worker process: workflows, activities, the starter of accepted runs, the reconciler."""
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.effects import Effects
+from activities.failpoints import Failpoints
+from activities.runs import Runs
+from composition import Platform
+from config import Settings
+from control.reconciler import Reconciler
+from control.starter import Starter
+from workflows.process import Process
+
+GRACE = timedelta(seconds=10)
+"""How long activities under way may take to end when the worker is asked to stop."""
+
+_log = structlog.get_logger("worker")
+
+
+def build_worker(platform: Platform, temporal: Client, failpoints: Failpoints) -> Worker:
+    """The Temporal worker of this deployment.
+
+    Workflows run unsandboxed for speed; lint rules and replay tests keep them deterministic.
+    """
+    settings = platform.settings
+    runs = Runs(platform.database, platform.catalogue, settings.default_tenant)
+    effects = Effects(platform.database, platform.catalogue, platform.vault, settings.max_output_bytes, failpoints)
+    return Worker(
+        temporal,
+        task_queue=settings.task_queue,
+        workflows=[Process],
+        activities=[runs.begin, runs.load, runs.update, runs.finish, effects.perform],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=settings.max_cached_workflows,
+        max_concurrent_activities=settings.max_concurrent_activities,
+        max_concurrent_local_activities=settings.max_concurrent_activities,
+        graceful_shutdown_timeout=GRACE,
+    )
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGINT or SIGTERM; then let what is under way end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    failpoints = Failpoints(os.environ.get("STEPWELL_FAILPOINTS", ""))
+    async with AsyncExitStack() as stack:
+        platform = await stack.enter_async_context(Platform.open(settings))
+        worker = build_worker(platform, platform.temporal, failpoints)
+        loops = [Reconciler(platform.database, platform.temporal).run_forever()]
+        if settings.starter:
+            starter = Starter(
+                platform.database,
+                platform.temporal,
+                platform.notifications,
+                settings.task_queue,
+                failpoint=failpoints.hit,
+            )
+            loops.append(starter.run_forever())
+        await stack.enter_async_context(worker)
+        tasks = [asyncio.create_task(coroutine) for coroutine in loops]
+        _log.info("working", task_queue=settings.task_queue, actions=len(platform.catalogue.infos()))
+        await _first_of(stop, tasks)
+        for task in tasks:
+            task.cancel()
+        _log.info("stopping")
+
+
+async def _first_of(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until we are asked to stop; a loop that has broken breaks the worker."""
+    waiting = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+def serve(settings: Settings) -> None:
+    """Run the worker until it is asked to stop."""
+    import uvloop  # noqa: PLC0415  # absent on Windows
+
+    uvloop.run(run_worker(settings))
