@@ -46,6 +46,7 @@ class Requires:
         self.permission = permission
 
     async def __call__(self, request: Request, bearer: _Bearer = None, api_key: _ApiKey = None) -> Principal:
+        """The principal of one request."""
         identity = request.app.state.parts.identity
         if bearer is not None:
             principal: Principal = await identity.principal_of_token(bearer.credentials)
@@ -54,6 +55,8 @@ class Requires:
         else:
             raise Unauthenticated("send the token of /auth/login as Authorization: Bearer, or an API key as X-API-Key")
         request.state.principal = principal
+        if request.headers.get("x-tenant-id", principal.tenant) != principal.tenant:
+            raise Forbidden("X-Tenant-ID is not the tenant of this token or key")
         if self.permission is not None and not principal.may(self.permission):
             raise Forbidden(f"this needs the permission {self.permission}")
         return principal
@@ -115,7 +118,9 @@ async def log_in(request: Request, parts: UsesParts, body: Annotated[Login, Depe
     """Exchange e-mail address and password for a token. Too many wrong ones are answered 429 for a while."""
     address = request.client.host if request.client else ""
     token = await parts.identity.log_in(body.email, body.password, address=address)
-    return answer(TokenResponse(access_token=token.access_token, expires_in=token.expires_in_seconds))
+    return answer(
+        TokenResponse(access_token=token.access_token, expires_in=token.expires_in_seconds)
+    )
 
 
 @router.get("/auth/me", response_model=Me)

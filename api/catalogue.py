@@ -18,15 +18,11 @@ router = APIRouter(tags=["connectors"])
 async def list_connectors(principal: Viewer, parts: UsesParts) -> Response:  # noqa: ARG001  # the guard
     """Connectors and services with their actions: input and output as JSON Schema, effect class, documentation."""
     infos = {info.name: info for info in parts.actions.values()}
-    connectors = groupby(sorted(infos), key=lambda name: name.partition(".")[0])
-    return answer_json(
-        {
-            "connectors": [
-                {"name": connector, "actions": [_shown(infos[name]) for name in names]} for connector, names in connectors
-            ],
-            "total": len(infos),
-        }
-    )
+    by_connector = groupby(sorted(infos), key=lambda name: name.partition(".")[0])
+    connectors = [
+        {"name": connector, "actions": [_shown(infos[name]) for name in names]} for connector, names in by_connector
+    ]
+    return answer_json({"connectors": connectors, "total": len(infos)})
 
 
 def _shown(info: ActionInfo) -> dict[str, Any]:

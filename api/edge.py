@@ -44,6 +44,7 @@ class Edge:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -39,6 +39,7 @@ class JsonBody(Generic[Model]):
         self._model = model
 
     async def __call__(self, request: Request) -> Model:
+        """The body of one request."""
         value = await json_value(request)
         try:
             return self._model.model_validate(value)

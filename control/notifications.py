@@ -1,7 +1,7 @@
 """Wake-ups from Postgres: one listening connection a process, for everyone in it who waits for something.
 
-A notification only saves time. It may be lost (a broken connection, a server that restarts), so that whoever waits looks
-again every second or so; whoever listens while the connection comes back is woken too.
+A notification only saves time. It may be lost (a broken connection, a server that restarts), so that whoever waits
+looks again every second or so; whoever listens while the connection comes back is woken too.
 """
 
 import asyncio

@@ -1,12 +1,12 @@
 """Commands on runs: accept, find, wait for, view, cancel, signal, resolve.
 
 Accepting a run is one transaction in Postgres: its row, and a notification for the starters (``control/starter.py``).
-So work is accepted while Temporal is down, and nothing accepted is lost. Whoever may see a run is decided by its tenant:
-another tenant's run is ``NotFound``.
+So work is accepted while Temporal is down, and nothing accepted is lost. Another tenant's run is ``NotFound``.
 """
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +19,7 @@ from pydantic_core import to_json
 from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from control.notifications import Notifications
 from control.rpc import CALL_TIMEOUT, temporal_call
@@ -39,24 +40,22 @@ from store import definitions
 from store import runs as rows
 from store.database import Database
 from store.definitions import Startable
-from store.runs import RunFilter
+from store.runs import ALL_RUNS, RunFilter
 from store.tables import RunRow
 
 MAX_INPUT_BYTES = 1024 * 1024
 """Limit of a run's input, and of a signal's payload, as JSON; Temporal refuses 2 MiB."""
 
-MAX_KEY_LENGTH = 255
-"""Limit of an idempotency key."""
-
 MAX_PAGE = 1000
 """Limit of a listing."""
 
 POLL_SECONDS = 1.0
-"""How often ``wait`` looks again without a notification."""
+"""How often ``wait`` looks without a notification."""
 
 VIEW_TIMEOUT = timedelta(seconds=2)
 """How long ``view`` waits for a worker's answer."""
 
+_KEY = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")
 _UNDER_WAY = frozenset({RunStatus.RUNNING, RunStatus.WAITING})
 
 
@@ -90,9 +89,9 @@ class Runs:
     ) -> Accepted:
         """Take on a run of ``process``; it will be started, whatever happens from here on.
 
-        ``version`` is a label or a digest; None: the present one. The same ``idempotency_key`` with the same input gives
-        the same run again. Raises ``NotFound``, ``InputInvalid``, ``TooLarge``, ``Conflict`` (the key was used with
-        another input) and ``Unavailable`` (no database).
+        ``version`` is a label or a digest; None: the present one. The same ``idempotency_key`` with the same input
+        gives the same run again. Raises ``NotFound``, ``InputInvalid``, ``TooLarge``, ``Conflict`` (the key was used
+        with another input) and ``Unavailable`` (no database).
         """
         _check_names(process, idempotency_key)
         async with self._database.session(tenant) as session:
@@ -134,7 +133,7 @@ class Runs:
         return row
 
     async def list(
-        self, tenant: str, wanted: RunFilter = RunFilter(), *, limit: int = 100, offset: int = 0, steps: bool = False
+        self, tenant: str, wanted: RunFilter = ALL_RUNS, *, limit: int = 100, offset: int = 0, steps: bool = False
     ) -> tuple[Sequence[RunRow], int]:
         """The wanted runs, the newest first, and how many there are in all. ``steps``: rows come with their steps."""
         async with self._database.session(tenant) as session:
@@ -163,7 +162,7 @@ class Runs:
             with temporal_call(row.workflow_id):
                 handle = self._temporal.get_workflow_handle(row.workflow_id)
                 view = await handle.query(ids.VIEW_QUERY, result_type=RunView, rpc_timeout=VIEW_TIMEOUT)
-        except (NotFound, Unavailable, WorkflowQueryFailedError):
+        except (NotFound, Unavailable, WorkflowQueryFailedError, RPCError):
             return _view(await self.get(tenant, run_id))
         return view if view.run_id == run_id else _view(row)
 
@@ -187,8 +186,8 @@ class Runs:
     async def signal(self, tenant: str, run_id: int, name: str, payload: Any = None) -> None:
         """Send the signal ``name`` to the run; it is kept until a step waits for it.
 
-        Raises ``NotFound``, ``Conflict`` (the run has ended), ``TooLarge``, ``Unavailable`` (Temporal is down, or the run
-        has not begun yet).
+        Raises ``NotFound``, ``Conflict`` (the run has ended), ``TooLarge``, ``Unavailable`` (Temporal is down, or the
+        run has not begun yet).
         """
         row = await self._begun(tenant, run_id)
         _check_size(payload, "the signal's payload", "send where the data is instead of the data")
@@ -241,10 +240,8 @@ def _check_open(row: RunRow) -> None:
 def _check_names(process: str, idempotency_key: str | None) -> None:
     if not ids.is_name(process):
         raise NotFound("process", process)
-    if idempotency_key is not None and not (
-        0 < len(idempotency_key) <= MAX_KEY_LENGTH and idempotency_key.isprintable()
-    ):
-        reason = f"the idempotency key must have 1 to {MAX_KEY_LENGTH} printable characters"
+    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+        reason = "the idempotency key must be 1 to 255 printable characters"
         raise InputInvalid("the request is invalid", [Fault(path="", reason=reason)])
 
 
@@ -281,9 +278,8 @@ def _hash(value: Any) -> str:
 
 def _repeated(earlier: RunRow, value: Any) -> Accepted:
     if earlier.input_hash != _hash(value):
-        raise Conflict(
-            f"the idempotency key {earlier.idempotency_key!r} was used with another input, for run {earlier.id}"
-        )
+        key = earlier.idempotency_key
+        raise Conflict(f"the idempotency key {key!r} was used with another input, for run {earlier.id}")
     return Accepted(earlier, created=False)
 
 

@@ -3,12 +3,12 @@
 from difflib import get_close_matches
 from typing import Any, Final
 
-from domain.definition import BranchStep
 from domain.documents import json_pointer
 from domain.errors import ExpressionError, Fault
 from domain.expressions import Expression
 from domain.grammar import Literal, Node, Operation
 from domain.rules import parse_condition
+from domain.steps import BranchStep
 
 _TRUE_OR_FALSE: Final = frozenset({"true", "false"})
 _BOOLEAN: Final = frozenset({"==", "===", "!=", "!==", "<", "<=", ">", ">=", "!", "!!", "in", "contains", "has"})

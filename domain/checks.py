@@ -12,12 +12,20 @@ from typing import Any, Final
 from domain.actions import ActionInfo
 from domain.branching import branch_faults
 from domain.config_fit import config_faults
-from domain.definition import (
+from domain.definition import Definition
+from domain.dialects import point_back
+from domain.documents import json_pointer
+from domain.errors import ExpressionError, Fault
+from domain.paths import Path
+from domain.placeholders import split
+from domain.rules import find_faults as find_rule_faults
+from domain.rules import parse_condition
+from domain.schemas import schema_faults
+from domain.steps import (
     ActionCall,
     ActionStep,
     ApprovalStep,
     BranchStep,
-    Definition,
     ForeachStep,
     ParallelStep,
     ProcessStep,
@@ -27,14 +35,6 @@ from domain.definition import (
     WaitForSignalStep,
     WaitStep,
 )
-from domain.dialects import point_back
-from domain.documents import json_pointer
-from domain.errors import ExpressionError, Fault
-from domain.paths import Path
-from domain.placeholders import split
-from domain.rules import find_faults as find_rule_faults
-from domain.rules import parse_condition
-from domain.schemas import schema_faults
 from domain.templates import find_faults as find_template_faults
 from domain.templates import parse_template
 from domain.visibility import Complaint, Frame, Readable
@@ -100,7 +100,7 @@ class _Checker:
             self._fault(("steps",), f"there are {self.count} steps, the limit is {MAX_STEPS}", "split the process")
         self._template(self.definition.output, ("output",), top)
 
-    def _fault(self, place: Place, reason: str, remedy: str = "") -> None:
+    def _fault(self, place: Place, reason: str, remedy: str) -> None:
         self.faults.append(Fault(path=json_pointer(place), reason=reason, remedy=remedy))
 
     def _inner_faults(self, place: Place, faults: Iterable[Fault]) -> None:
@@ -218,12 +218,12 @@ class _Checker:
             self._fault((*place, "process"), f"there is no process {step.process!r}", remedy)
 
     def _action(self, call: ActionStep | ActionCall, place: Place, frame: Frame) -> None:
-        self._tree(call.config, (*place, "config"), self._complaints(frame), secrets_allowed=True)
+        sound = self._tree(call.config, (*place, "config"), self._complaints(frame), secrets_allowed=True)
         info = self.actions.get(call.action)
         if info is None:
             remedy = _close(call.action, self.actions) or "see the list of actions"
             self._fault((*place, "action"), f"there is no action {call.action!r}", remedy)
-        elif not find_template_faults(call.config):
+        elif sound:
             self._inner_faults((*place, "config"), config_faults(call.config, info.input_schema))
 
     # --- templates and conditions ------------------------------------------------------------------------------
@@ -231,8 +231,8 @@ class _Checker:
     def _complaints(self, frame: Frame) -> Callable[[Path], Complaint | None]:
         return lambda path: self.readable.complaint(path, frame)
 
-    def _template(self, tree: Any, place: Place, frame: Frame) -> None:
-        self._tree(tree, place, self._complaints(frame))
+    def _template(self, tree: Any, place: Place, frame: Frame) -> bool:
+        return self._tree(tree, place, self._complaints(frame))
 
     def _tree(
         self,
@@ -241,7 +241,8 @@ class _Checker:
         complaints: Callable[[Path], Complaint | None],
         *,
         secrets_allowed: bool = False,
-    ) -> None:
+    ) -> bool:
+        """Check a template; give whether it can be parsed."""
         faults = find_template_faults(tree)
         self._inner_faults(place, faults)
         broken = {fault.path for fault in faults}
@@ -252,6 +253,7 @@ class _Checker:
             self._reads(template.reads, (*place, *where), complaints)
             for secret in sorted(template.secrets):
                 self._secret(secret, (*place, *where), allowed=secrets_allowed)
+        return not faults
 
     def _secret(self, name: str, place: Place, *, allowed: bool) -> None:
         if not allowed:
@@ -267,8 +269,8 @@ class _Checker:
                 self._fault(place, complaint.reason, complaint.remedy)
 
     def _list(self, source: str | list[Any], place: Place, frame: Frame) -> None:
-        self._template(source, place, frame)
-        if isinstance(source, str) and not find_template_faults(source) and _is_text(source):
+        sound = self._template(source, place, frame)
+        if sound and isinstance(source, str) and _is_text(source):
             self._fault(place, "this must be a list, it is text", "write one placeholder, as {{input.items}}")
 
     def _condition(self, value: Any, place: Place, complaints: Callable[[Path], Complaint | None]) -> None:

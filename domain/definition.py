@@ -11,65 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from domain.steps import (
-    ActionCall,
-    ActionStep,
-    ApprovalConfig,
-    ApprovalStep,
-    BranchStep,
-    Condition,
-    FilterTransform,
-    ForeachStep,
-    MapTransform,
-    Name,
-    ParallelStep,
-    Part,
-    ProcessStep,
-    Retry,
-    Step,
-    StepBase,
-    StopStep,
-    TransformStep,
-    WaitForSignalStep,
-    WaitStep,
-)
-from domain.triggers import (
-    EventTrigger,
-    ManualTrigger,
-    ScheduleTrigger,
-    SignalTrigger,
-    Trigger,
-    WebhookTrigger,
-)
-
-__all__ = [
-    "ActionCall",
-    "ActionStep",
-    "ApprovalConfig",
-    "ApprovalStep",
-    "BranchStep",
-    "Condition",
-    "Definition",
-    "EventTrigger",
-    "FilterTransform",
-    "ForeachStep",
-    "ManualTrigger",
-    "MapTransform",
-    "ParallelStep",
-    "ProcessStep",
-    "Retry",
-    "ScheduleTrigger",
-    "SignalTrigger",
-    "Step",
-    "StepBase",
-    "StopStep",
-    "TransformStep",
-    "Trigger",
-    "WaitForSignalStep",
-    "WaitStep",
-    "WebhookTrigger",
-    "definition_schema",
-]
+from domain.fields import Name
+from domain.steps import Part, Step
+from domain.triggers import Trigger
 
 
 class Definition(Part):
@@ -88,7 +32,7 @@ class Definition(Part):
     triggers: list[Trigger] = Field(default_factory=list)
     steps: list[Step] = Field(min_length=1)
     output: Any = None
-    """Template of the run's result."""
+    """Template of the run's result; without it, the outputs of the top-level steps by their names."""
     on_cancel: Literal["compensate", "leave"] = "compensate"
     """Whether cancelling a run undoes the steps that it has completed."""
 

@@ -105,7 +105,8 @@ def _key_fault(pointer: str, key: object) -> Fault | None:
     if not isinstance(key, str):
         return Fault(path=pointer, reason=f"the key {key!r} is not text", remedy="put it in quotes")
     if _UNSTORABLE.search(key):
-        return Fault(path=pointer, reason=f"the key {key!a} holds a character that cannot be stored")
+        reason = f"the key {key!a} holds a character that cannot be stored"
+        return Fault(path=pointer, reason=reason, remedy="remove the character")
     return None
 
 
@@ -124,7 +125,7 @@ def _scalar_fault(pointer: str, value: object) -> Fault | None:
             if not math.isfinite(value):
                 reason, remedy = "the number is not finite", "use null or a finite number"
         case _:
-            reason = f"a {type(value).__name__} is not a JSON value"
+            reason, remedy = f"a {type(value).__name__} is not a JSON value", "use text, numbers, lists and objects"
     return Fault(path=pointer, reason=reason, remedy=remedy) if reason else None
 
 
@@ -162,7 +163,7 @@ def _read_json(text: str, file: str | None) -> Document:
         return Document(json.loads(text, object_pairs_hook=_unique_pairs), file)
     except json.JSONDecodeError as error:
         place = None if file is None else f"{file}:{error.lineno}"
-        _refuse_text(f"this is not JSON: {error.msg} in line {error.lineno}, column {error.colno}", "", place)
+        _refuse_text(f"this is not JSON: {error.msg} in line {error.lineno}, column {error.colno}", "correct it", place)
     except _DuplicateKeyError as error:
         _refuse_text(f"the key {error.key!r} appears twice in one object", "remove one of them", file)
     except ValueError:
@@ -214,9 +215,9 @@ class _YamlReader:
             mark = error.problem_mark or error.context_mark
             where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             reason = " ".join(filter(None, (error.context, error.problem)))
-            self._fault(f"this is not YAML: {reason}{where}", "", mark.line + 1 if mark else None)
+            self._fault(f"this is not YAML: {reason}{where}", "correct it", mark.line + 1 if mark else None)
         except yaml.YAMLError as error:
-            self._fault(f"this is not YAML: {error}", "", None)
+            self._fault(f"this is not YAML: {error}", "correct it", None)
         if self._faults:
             _refuse(self._faults)
         return Document(self._root, self._file, self._lines)

@@ -39,9 +39,11 @@ def parse_duration(value: str | float) -> timedelta:
     else:
         seconds = value
     if not math.isfinite(seconds) or seconds < 0:
-        raise ExpressionError(f"the duration {value!r} is negative or endless", source=str(value))
+        raise ExpressionError(
+            f"the duration {value!r} is negative or endless: give one from 0 to ten years", source=str(value)
+        )
     if seconds > MAX_DURATION.total_seconds():
-        raise ExpressionError(f"the duration {value!r} is over ten years", source=str(value))
+        raise ExpressionError(f"the duration {value!r} is over ten years: give a shorter one", source=str(value))
     return timedelta(seconds=seconds)
 
 

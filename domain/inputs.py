@@ -32,7 +32,8 @@ def accept_input(schema: Mapping[str, Any], value: object) -> JsonObject:
         faults = value_faults(cached_checker(schema), filled)
     except (RecursionError, Unresolvable) as error:
         reason = "the process cannot check its input: its schema refers to nothing, or to itself without end"
-        raise InputInvalid("the input is invalid", [Fault(path="", reason=reason)]) from error
+        fault = Fault(path="", reason=reason, remedy="publish the process with another input schema")
+        raise InputInvalid("the input is invalid", [fault]) from error
     if faults:
         raise InputInvalid("the input is invalid", faults)
     return filled

@@ -45,7 +45,8 @@ def model_faults(error: ValidationError, document: object, model: type[BaseModel
             faults.append(_fault(each, location, owner))
     for location, (given, nouns) in mistyped.items():
         wanted = " or ".join(dict.fromkeys(nouns))
-        faults.append(Fault(path=json_pointer(location), reason=f"this must be {wanted}, not {given}"))
+        reason = f"this must be {wanted}, not {given}"
+        faults.append(Fault(path=json_pointer(location), reason=reason, remedy=f"write {wanted}"))
     return faults
 
 
@@ -66,10 +67,11 @@ def _fault(error: ErrorDetails, location: Location, owner: type[BaseModel]) -> F
         case "string_pattern_mismatch":
             return Fault(path=path, reason=f"{given} is not a {name}", remedy=_REMEDIES.get(name, _NAMES))
         case "value_error":
-            return Fault(path=path, reason=str(error["ctx"]["error"]))
+            reason, _, remedy = str(error["ctx"]["error"]).partition(": ")
+            return Fault(path=path, reason=reason, remedy=remedy or "correct it")
         case _:
             reason = f"{error['msg'].removeprefix('Input ').removeprefix('Value ')}, not {given}"
-            return Fault(path=path, reason=reason)
+            return Fault(path=path, reason=reason, remedy="give a value within the limit")
 
 
 def _place(error: ErrorDetails, document: object, model: type[BaseModel]) -> tuple[Location, type[BaseModel]]:

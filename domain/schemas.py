@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
@@ -22,7 +22,8 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from domain.documents import json_pointer
-from domain.errors import Fault
+from domain.durations import parse_timestamp
+from domain.errors import ExpressionError, Fault
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The only ``$schema`` that is understood."""
@@ -33,6 +34,17 @@ _DATA_KEYWORDS: Final = frozenset({"const", "enum", "default", "examples"})
 _MAX_FAULTS: Final = 100
 _SHOWN: Final = 80
 _REGISTRY: Final[Registry[Any]] = Registry()
+
+
+def _formats() -> FormatChecker:
+    formats = FormatChecker()
+    formats.checks("date-time", raises=ExpressionError)(
+        lambda value: not isinstance(value, str) or bool(parse_timestamp(value))
+    )
+    return formats
+
+
+_FORMATS: Final = _formats()
 
 
 @lru_cache(maxsize=512)
@@ -112,7 +124,7 @@ def _compiled(canonical: str) -> Any:
 
 def checker(schema: Mapping[str, Any], kind: Any = SchemaChecker) -> Any:
     """A validator for ``schema``, which never fetches anything."""
-    return kind(schema, registry=_REGISTRY, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return kind(schema, registry=_REGISTRY, format_checker=_FORMATS)
 
 
 def cached_checker(schema: Mapping[str, Any]) -> Any:
@@ -258,7 +270,7 @@ def _fault(error: Any) -> Fault:
             reason = f"{given} does not match {wanted}"
         case _ if kind in _BOUNDS:
             reason = f"{given} is not {_BOUNDS[kind]} {wanted}"
-    return Fault(path=json_pointer(path), reason=reason, remedy=remedy)
+    return Fault(path=json_pointer(path), reason=reason, remedy=remedy or "give a value that fits")
 
 
 _NOUNS: Final = {

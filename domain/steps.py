@@ -11,69 +11,25 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from domain.durations import parse_duration, parse_timestamp
-from domain.errors import ExpressionError
-from domain.ids import NAME_PATTERN
+from domain.durations import parse_duration
+from domain.fields import (
+    ActionName,
+    BranchName,
+    Condition,
+    Config,
+    DurationTemplate,
+    Name,
+    OnError,
+    PositiveDuration,
+    PositiveDurationTemplate,
+    TimestampTemplate,
+)
 from domain.messages import OnUnknown
 
 DEFAULT_TIMEOUT: Final = "60s"
 """How long an action may take where the step does not say."""
-
-ACTION_PATTERN: Final = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$"
-"""``connector.verb`` or ``service.method``."""
-
-TEMPLATE_MARKS: Final = ("{{", "${")
-"""What begins a placeholder."""
-
-
-def has_placeholder(value: object) -> bool:
-    """Whether ``value`` is text with at least one placeholder."""
-    return isinstance(value, str) and any(mark in value for mark in TEMPLATE_MARKS)
-
-
-def _check_duration(value: str | float) -> str | float:
-    if has_placeholder(value):
-        raise ValueError("this duration must be literal, it cannot hold a placeholder")
-    return _check_duration_template(value)
-
-
-def _check_duration_template(value: str | float) -> str | float:
-    if not has_placeholder(value):
-        try:
-            parse_duration(value)
-        except ExpressionError as error:
-            raise ValueError(str(error)) from error
-    return value
-
-
-def _check_positive(value: str | float) -> str | float:
-    if not has_placeholder(value) and not parse_duration(value):
-        raise ValueError("this duration must be longer than nothing")
-    return value
-
-
-def _check_timestamp_template(value: str) -> str:
-    if not has_placeholder(value):
-        try:
-            parse_timestamp(value)
-        except ExpressionError as error:
-            raise ValueError(str(error)) from error
-    return value
-
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-ActionName = Annotated[str, Field(pattern=ACTION_PATTERN, max_length=128)]
-Duration = Annotated[str | int | float, AfterValidator(_check_duration)]
-PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
-DurationTemplate = Annotated[str | int | float, AfterValidator(_check_duration_template)]
-PositiveDurationTemplate = Annotated[DurationTemplate, AfterValidator(_check_positive)]
-TimestampTemplate = Annotated[str, AfterValidator(_check_timestamp_template)]
-Condition = str | bool | dict[str, Any] | list[Any]
-Config = dict[str, Any]
-BranchName = Annotated[str, Field(min_length=1, max_length=64)]
-OnError = Literal["fail", "continue", "compensate", "park"]
 
 
 class Part(BaseModel):
@@ -127,16 +83,17 @@ class StepBase(Part):
     when: Condition | None = None
     """Evaluated before the step; if false, the step is skipped and the run goes on."""
     retry: Retry = Retry()
+    """Of actions."""
     timeout: PositiveDuration | None = None
-    """Limit of one try. Without it: 60 s for an action, none for the others."""
+    """Limit of one try of an action; without it, 60 s."""
     on_error: OnError = "fail"
     """What happens once the step has failed for good."""
     on_unknown: Annotated[OnUnknown, Field(strict=False)] | None = None
-    """What happens when nobody can tell whether the effect has happened; without it, as the effect class says."""
+    """What happens when nobody can tell whether an action's effect has happened; without it, as its class says."""
     compensate: ActionCall | None = None
     """Undoes the step if the run fails or is cancelled later on."""
     lane: Literal["fast", "regular"] | None = None
-    """Forces the way the action runs; without it, the platform chooses."""
+    """Forces the way an action runs; without it, the platform chooses."""
 
     @property
     def time_limit(self) -> timedelta:
@@ -215,7 +172,7 @@ class WaitStep(StepBase):
     @model_validator(mode="after")
     def _has_one_end(self) -> Self:
         if (self.duration is None) == (self.until is None):
-            raise ValueError("a wait needs either duration or until")
+            raise ValueError("a wait needs either duration or until: give one of them")
         return self
 
 
@@ -261,7 +218,7 @@ class TransformStep(StepBase):
     @model_validator(mode="after")
     def _makes_one_value(self) -> Self:
         if len(self.model_fields_set & {"map", "filter", "set"}) != 1:
-            raise ValueError("a transform needs exactly one of map, filter and set")
+            raise ValueError("a transform needs exactly one of map, filter and set: choose one")
         return self
 
 

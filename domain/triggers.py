@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from domain.steps import Condition, Config, Duration, Part
+from domain.fields import Condition, Config, Duration
+from domain.steps import Part
 
 
 class TriggerConfig(Part):

@@ -6,8 +6,9 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from domain.actions import ActionInfo
-from domain.definition import ActionStep, Definition, Step
+from domain.definition import Definition
 from domain.paths import Path, path_text, result_step
+from domain.steps import ActionStep, Step
 
 _RUN_FIELDS: Final = frozenset({"id", "tenant", "process", "version", "workflow_id", "started_at"})
 
@@ -39,7 +40,7 @@ class Complaint:
     """Why a path can never be read at a place, and what to do."""
 
     reason: str
-    remedy: str = ""
+    remedy: str
 
 
 class Readable:
@@ -74,7 +75,9 @@ class Readable:
             case "context" if rest:
                 return self._of_context(path, rest, frame)
             case "item" | "index" if not frame.has_item:
-                return Complaint(f"{root} is known inside a foreach, a map or a filter only")
+                return Complaint(
+                    f"{root} is known inside a foreach, a map or a filter only", "read something else here"
+                )
             case "run" if rest and rest[0] not in _RUN_FIELDS:
                 return Complaint(f"a run has no {rest[0]}", _known(str(rest[0]), _RUN_FIELDS))
             case _:
@@ -103,7 +106,7 @@ class Readable:
             if _is_closed(schema):
                 return Complaint(f"{holder} has no field {part}", _known(str(part), known))
             if schema.get("type") in {"string", "integer", "number", "boolean", "null"}:
-                return Complaint(f"{holder} is of the type {schema['type']}, it has no {part}")
+                return Complaint(f"{holder} is of the type {schema['type']}, it has no {part}", f"read {holder}")
             return None
         return None
 
@@ -191,4 +194,4 @@ def _known(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     shown = ", ".join(names[:20])
-    return f"known are {shown}" if shown else ""
+    return f"known are {shown}" if shown else "there are none"

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from domain.ids import BUILTIN_TENANT
 from store.tables import DefinitionRow, DefinitionVersionRow, SecretRow
@@ -91,8 +92,8 @@ async def lock(session: AsyncSession, tenant: str, definition_id: int) -> Defini
 
 
 async def names(session: AsyncSession, tenant: str) -> list[str]:
-    """The names of all processes that the tenant may start, in their order."""
-    query = select(DefinitionRow.name).where(_of(tenant), _Alive, DefinitionRow.is_active).distinct()
+    """The names of all processes that the tenant sees, switched off or not, in their order."""
+    query = select(DefinitionRow.name).where(_of(tenant), _Alive).distinct()
     return sorted((await session.exec(query)).all())
 
 
@@ -114,31 +115,28 @@ async def page(
     return (await session.exec(query)).all(), total
 
 
-async def claim_name(session: AsyncSession, row: DefinitionRow) -> DefinitionRow:
-    """The row of that tenant and name, made of ``row`` if there is none; locked until the transaction ends."""
-    values = row.model_dump(exclude={"id"})
-    await session.execute(
+async def claim_name(session: AsyncSession, row: DefinitionRow) -> tuple[DefinitionRow, bool]:
+    """The row of that tenant and name, made of ``row`` if there is none (True); locked until the transaction ends."""
+    inserted = await session.execute(
         insert(DefinitionRow)
-        .values(**values)
+        .values(**row.model_dump(exclude={"id"}))
         .on_conflict_do_nothing(index_elements=["tenant_id", "name"], index_where=_Alive)
+        .returning(col(DefinitionRow.id))
     )
+    is_new = inserted.one_or_none() is not None
     query = (
         select(DefinitionRow)
         .where(DefinitionRow.tenant_id == row.tenant_id, DefinitionRow.name == row.name, _Alive)
         .with_for_update()
     )
-    return (await session.exec(query)).one()
+    return (await session.exec(query)).one(), is_new
 
 
 async def add_version(session: AsyncSession, row: DefinitionVersionRow) -> DefinitionVersionRow:
-    """The stored version of that digest: ``row``, or the equal one that was there before."""
-    keys = ["definition_id", "digest"]
-    await session.execute(
-        insert(DefinitionVersionRow).values(**row.model_dump()).on_conflict_do_nothing(index_elements=keys)
-    )
-    stored = await version(session, row.definition_id, row.digest)
-    assert stored is not None  # noqa: S101  # it has just been inserted, and versions are never deleted
-    return stored
+    """Enter a version. The process's row must be locked, and have no such version."""
+    session.add(row)
+    await session.flush()
+    return row
 
 
 async def version(session: AsyncSession, definition_id: int, digest: str) -> DefinitionVersionRow | None:
@@ -167,6 +165,6 @@ def _of(tenant: str) -> Any:
     return col(DefinitionRow.tenant_id).in_(visible)
 
 
-def _versions(definition_id: int) -> Any:
-    query: Select[Any] = select(DefinitionVersionRow).where(DefinitionVersionRow.definition_id == definition_id)
+def _versions(definition_id: int) -> SelectOfScalar[DefinitionVersionRow]:
+    query = select(DefinitionVersionRow).where(DefinitionVersionRow.definition_id == definition_id)
     return query.order_by(col(DefinitionVersionRow.created_at).desc())

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import bindparam, func, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from domain.errors import NotFound
 from domain.ids import CHANNEL_RUN_ENDED, CHANNEL_RUN_PENDING
 from store.tables import RunRow
 from store.tables.base import Json, Timestamp
@@ -23,26 +26,31 @@ _NEXT_ID = text("SELECT nextval(pg_get_serial_sequence('runs', 'id'))")
 _INSERT = text(
     "WITH accepted AS (INSERT INTO runs (id, tenant_id, definition_id, process, version, digest, workflow_id,"
     " task_queue, status, trigger_type, trigger_source, idempotency_key, input_hash, parent_run_id, input, waiting_on,"
-    " created_at) VALUES (:id, :tenant_id, :definition_id, :process, :version, :digest, :workflow_id,"
-    " :task_queue, :status, :trigger_type, :trigger_source, :idempotency_key, :input_hash, :parent_run_id, :input, '[]',"
+    " created_at) VALUES (:id, :tenant_id, :definition_id, :process, :version, :digest, :workflow_id, :task_queue,"
+    " :status, :trigger_type, :trigger_source, :idempotency_key, :input_hash, :parent_run_id, :input, '[]',"
     " :created_at) ON CONFLICT (tenant_id, process, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
-    f" RETURNING task_queue) SELECT pg_notify('{CHANNEL_RUN_PENDING}', task_queue) FROM accepted"
-).bindparams(bindparam("input", type_=Json), bindparam("created_at", type_=Timestamp))
+    " RETURNING task_queue) SELECT pg_notify(:channel, task_queue) FROM accepted"
+).bindparams(
+    bindparam("input", type_=Json),
+    bindparam("created_at", type_=Timestamp),
+    bindparam("channel", CHANNEL_RUN_PENDING),
+)
 
 _CANCEL_PENDING = text(
     "WITH pending AS (SELECT id, claimed_at FROM runs"
     " WHERE id = :run_id AND tenant_id = :tenant AND status = 'pending' FOR UPDATE),"
     " ended AS (UPDATE runs SET status = 'cancelled', finished_at = now(), claimed_at = NULL FROM pending"
     " WHERE runs.id = pending.id RETURNING runs.id, pending.claimed_at)"
-    f" SELECT claimed_at, pg_notify('{CHANNEL_RUN_ENDED}', id::text) FROM ended"
-)
+    " SELECT claimed_at, pg_notify(:channel, id::text) FROM ended"
+).bindparams(bindparam("channel", CHANNEL_RUN_ENDED))
 
 _SETTLE = text(
     "WITH ended AS (UPDATE runs SET status = :status, result = :result, error = :error,"
     " steps = coalesce(:steps, steps), waiting_on = '[]', finished_at = :finished_at"
     " WHERE id = :run_id AND status IN ('running', 'waiting') RETURNING id)"
-    f" SELECT id, pg_notify('{CHANNEL_RUN_ENDED}', id::text) FROM ended"
+    " SELECT id, pg_notify(:channel, id::text) FROM ended"
 ).bindparams(
+    bindparam("channel", CHANNEL_RUN_ENDED),
     bindparam("result", type_=Json),
     bindparam("error", type_=Json),
     bindparam("steps", type_=Json),
@@ -75,6 +83,10 @@ class RunFilter:
         if self.until is not None:
             conditions.append(col(RunRow.created_at) < self.until)
         return conditions
+
+
+ALL_RUNS = RunFilter()
+"""No filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +123,16 @@ async def next_id(session: AsyncSession) -> int:
 
 
 async def insert(session: AsyncSession, row: RunRow) -> bool:
-    """Enter an accepted run and wake the starters at commit. False if its idempotency key is taken: nothing is done."""
-    return (await session.execute(_INSERT, row.model_dump())).one_or_none() is not None
+    """Enter an accepted run and wake the starters at commit. False if its idempotency key is taken: nothing is done.
+
+    Raises ``NotFound`` when there is no such tenant.
+    """
+    try:
+        return (await session.execute(_INSERT, row.model_dump())).one_or_none() is not None
+    except IntegrityError as error:
+        if isinstance(error.orig, ForeignKeyViolation):
+            raise NotFound("tenant", row.tenant_id) from error
+        raise
 
 
 async def by_key(session: AsyncSession, tenant: str, process: str, idempotency_key: str) -> RunRow | None:

@@ -142,6 +142,11 @@ class SecretVault:
         return self._environment if tenant == self._default_tenant else {}
 
 
+def environment_secret_names(env: Mapping[str, str]) -> set[str]:
+    """Names of the secrets that the environment holds."""
+    return set(_environment_secrets(env))
+
+
 def _environment_secrets(env: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for prefix in reversed(ENVIRONMENT_PREFIXES):

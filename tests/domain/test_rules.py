@@ -1,4 +1,6 @@
 import json
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,13 +20,13 @@ CHECKOUT = {
 AMOUNT = {"if": [{">": [{"var": "amount"}, 500]}, "needs_review", "auto_approve"]}
 
 
-def make_scope(event: dict | None = None, **fields: object) -> Scope:
+def make_scope(event: dict[str, Any] | None = None, **fields: object) -> Scope:
     scope = Scope(fields, {"id": 1, "tenant": "acme"}, event, order=["ask"])
     scope.set_output("ask", {"text": "hello"})
     return scope
 
 
-def checkout(status: str) -> dict:
+def checkout(status: str) -> dict[str, Any]:
     payload = {"type": "checkout.session.completed", "data": {"object": {"payment_status": status}}}
     return {"type": "checkout.session.completed", "source": "stripe", "payload": payload}
 
@@ -220,7 +222,5 @@ logics = st.recursive(
 
 @given(logics, st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.lists(st.integers(0, 3)))
 def test_any_rule_gives_a_value_or_an_expression_error(logic, value):
-    try:
+    with suppress(ExpressionError):
         parse_rule(logic).evaluate(make_scope(a={"x": value}))
-    except ExpressionError:
-        pass

@@ -7,6 +7,7 @@ from services.customers import CustomerService
 from services.deployment import DeploymentService
 from services.licensing import LicenseService
 from services.ticketing import TicketingService
+from tests.services.fakes import FakeMailer
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def infos(database):
         BillingService(),
         LicenseService(),
         DeploymentService(database, "stepwell.localhost"),
-        CommunicationsService(database, mailer=None),
+        CommunicationsService(database, FakeMailer()),
         TicketingService(),
     ]
     return Catalogue(services).infos()

@@ -1,17 +1,17 @@
-from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
 from domain.errors import ConnectorError, ErrorCode
-from domain.mail import Mail
 from services.communications import CommunicationsService
 from store.database import Database
 from store.tables import EmailTemplateRow
+from tests.services.fakes import FakeMailer
 
 SEND = "communications_service.send_template_email"
-WELCOME = {
+WELCOME: dict[str, Any] = {
     "template": "customer_welcome",
     "recipient": "ada@example.com",
     "variables": {
@@ -20,20 +20,6 @@ WELCOME = {
         "license_key": "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE",
     },
 }
-
-
-@dataclass
-class FakeMailer:
-    """Takes every mail, unless it is told to fail."""
-
-    failures: list[Exception] = field(default_factory=list)
-    sent: list[tuple[str, Mail]] = field(default_factory=list)
-
-    async def send(self, mail, *, key):
-        if self.failures:
-            raise self.failures.pop()
-        self.sent.append((key, mail))
-        return f"<{key}@example.com>"
 
 
 @pytest.fixture

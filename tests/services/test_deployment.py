@@ -6,27 +6,11 @@ from uuid import uuid4
 import pytest
 
 from domain.errors import ConnectorError, ErrorCode
-from domain.provisioning import Provisioned, ProvisionOrder
 from services.deployment import DeploymentService
 from services.licensing import LicenseService
+from tests.services.fakes import FakeProvisioner
 
 PROVISION = "deployment_service.provision_tenant"
-
-
-@dataclass
-class FakeProvisioner:
-    """Sets instances up at once, unless it is told to fail; keeps what it was asked."""
-
-    failures: list[ConnectorError] = field(default_factory=list)
-    url: str | None = None
-    orders: list[tuple[str, ProvisionOrder]] = field(default_factory=list)
-
-    async def provision(self, order, *, key, heartbeat):
-        heartbeat("asked")
-        self.orders.append((key, order))
-        if self.failures:
-            raise self.failures.pop()
-        return Provisioned(endpoints={"app": order.tenant_url}, url=self.url)
 
 
 @dataclass
@@ -216,7 +200,21 @@ async def test_a_failure_is_recorded_and_the_next_try_goes_on_with_the_same_inst
     assert row == ("active", None)
 
 
-async def test_a_lost_answer_is_not_recorded_as_a_failure(office, provisioner):
+async def test_a_lost_answer_is_no_failure_and_the_next_try_goes_on_with_the_same_instance(office, provisioner):
     provisioner.failures = [ConnectorError(ErrorCode.TIMEOUT, "no answer", ambiguous=True)]
-    assert (await office.refusal(**await office.licensed(), deployment_type="k8s")).ambiguous
+    request = await office.licensed() | {"deployment_type": "k8s", "key": "run-1/provision"}
+    assert (await office.refusal(**request)).ambiguous
     assert [row.status for row in await office.books.rows("SELECT status FROM instances")] == ["provisioning"]
+    instance = await office.provision(**request)
+    assert [(key, order.instance_id) for key, order in provisioner.orders] == [
+        ("run-1/provision", str(instance.instance_id))
+    ] * 2
+
+
+async def test_a_try_that_is_cut_off_is_taken_up_by_the_next(office, provisioner):
+    provisioner.failures = [asyncio.CancelledError()]
+    request = await office.licensed() | {"deployment_type": "k8s", "key": "run-1/provision"}
+    with pytest.raises(asyncio.CancelledError):
+        await office.provision(**request)
+    instance = await office.provision(**request)
+    assert [row.id for row in await office.books.rows("SELECT id FROM instances")] == [instance.instance_id]

@@ -85,6 +85,10 @@ class EmbeddedPostgres:
         await self._create_database()
         return self.url()
 
+    async def wait(self) -> int:
+        """Wait until the server ends, for whatever reason, and return its exit code."""
+        return await self._child.wait() if self._child is not None else 0
+
     async def stop(self) -> None:
         """Stop the server; open transactions roll back. Safe to repeat."""
         if self._child is not None:
@@ -159,10 +163,15 @@ class EmbeddedPostgres:
             raise Unavailable(f"Postgres did not become ready:\n{child.log_tail()}") from error
 
     async def _create_database(self) -> None:
-        async with await psycopg.AsyncConnection.connect(self.url("postgres"), autocommit=True) as connection:
-            cursor = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (self._database,))
-            if await cursor.fetchone() is None:
-                await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self._database)))
+        exists = "SELECT 1 FROM pg_database WHERE datname = %s"
+        create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self._database))
+        try:
+            async with await psycopg.AsyncConnection.connect(self.url("postgres"), autocommit=True) as connection:
+                if await (await connection.execute(exists, (self._database,))).fetchone() is None:
+                    await connection.execute(create)
+        except psycopg.OperationalError as error:
+            require_space(self._root)
+            raise Unavailable(f"Postgres could not make the database {self._database}: {error}") from error
 
 
 async def _answers(url: str) -> bool:

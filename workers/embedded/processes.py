@@ -60,7 +60,9 @@ class ChildProcess:
         """How it ended; ``None`` while it runs or before it was started."""
         return None if self._process is None else self._process.poll()
 
-    def start(self, command: Sequence[str], *, env: Mapping[str, str], user: User | None = None) -> None:
+    def start(
+        self, command: Sequence[str], *, env: Mapping[str, str], user: User | None = None, cwd: Path = Path("/")
+    ) -> None:
         """Start ``command`` (an absolute path and its arguments); its output is added to the log file.
 
         The folders must exist, and ``stop_leftover`` must have been called.
@@ -76,7 +78,7 @@ class ChildProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    cwd="/",
+                    cwd=cwd,
                     env=dict(env),
                     pass_fds=[lock],
                     start_new_session=True,

@@ -84,8 +84,13 @@ class EmbeddedTemporal:
             async with asyncio.timeout(60):
                 await self._until_ready(child)
         except TimeoutError as error:
+            await self.stop()
             raise Unavailable(f"Temporal did not become ready:\n{child.log_tail()}") from error
         return self.address
+
+    async def wait(self) -> int:
+        """Wait until the server ends, for whatever reason, and return its exit code."""
+        return await self._child.wait() if self._child is not None else 0
 
     async def stop(self) -> None:
         """Stop the server. Safe to repeat."""

@@ -1,0 +1,92 @@
+"""The API's process: what it is made of, and how it is served."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+import uvicorn
+
+from api.app import create_app
+from api.parts import Parts
+from composition import Platform
+from config import Settings
+from control.identity import Identity
+from control.secrets import Secrets
+from control.statistics import Statistics
+from control.tokens import AccessTokens
+from store.vault import MasterKeys
+
+
+def serve(settings: Settings) -> None:
+    """Serve the API until told to stop. Raises ``ValueError`` that names a setting that is missing or wrong."""
+    _tokens(settings)
+    _master_keys(settings)
+    configure_logging()
+    uvicorn.run(
+        create_app(settings, assemble),
+        host=settings.api_host,
+        port=settings.api_port,
+        loop="auto",
+        http="auto",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@asynccontextmanager
+async def assemble(settings: Settings) -> AsyncIterator[Parts]:
+    """The API's parts, on the platform that ``settings`` describe."""
+    tokens, keys = _tokens(settings), _master_keys(settings)
+    async with Platform.open(settings) as platform:
+        yield Parts(
+            settings=settings,
+            database=platform.database,
+            temporal=platform.temporal,
+            runs=platform.runs,
+            publisher=platform.publisher,
+            statistics=Statistics(platform.database),
+            identity=Identity(platform.database, tokens),
+            secrets=Secrets(platform.database, keys),
+            actions=platform.catalogue.infos(),
+        )
+
+
+def configure_logging() -> None:
+    """Logs as one JSON object a line on standard error, the libraries' too."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processor=structlog.processors.JSONRenderer(),
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _tokens(settings: Settings) -> AccessTokens:
+    if settings.jwt_secret is None:
+        raise ValueError("STEPWELL_JWT_SECRET is not set: give it at least 32 random bytes, the same for every API")
+    lifetime = timedelta(seconds=settings.token_lifetime_seconds)
+    return AccessTokens(settings.jwt_secret.get_secret_value(), lifetime=lifetime)
+
+
+def _master_keys(settings: Settings) -> MasterKeys:
+    return MasterKeys.parse(settings.master_keys.get_secret_value() if settings.master_keys else None)
