@@ -2,16 +2,19 @@
 
 Only entry points (``workers``, ``api``, ``cli``) read this; everything else is given what it needs. The Temporal
 connection (``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, TLS, API key…) is read by the SDK's own environment
-configuration, see ``workers/temporal.py``.
+configuration, see ``control/connection.py``.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.ids import TASK_QUEUE
+
+_STACK_FILE = "stack.json"
 
 
 class Settings(BaseSettings):
@@ -71,3 +74,48 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """The settings of a command that may belong to the development stack of this folder.
+
+        While ``stepwell dev`` runs, its ``RunningStack`` fills in what the environment leaves out, so that commands in
+        another terminal find its servers and keys. An environment that names another database is left alone.
+        """
+        stack = RunningStack.read(cls().data_dir)
+        own = os.environ.get("DATABASE_URL")
+        if stack is not None and own in (None, stack.environment.get("DATABASE_URL")):
+            for name, value in stack.environment.items():
+                os.environ.setdefault(name, value)
+        return cls()
+
+
+class RunningStack(BaseModel):
+    """What ``stepwell dev`` tells other commands while it runs: ``stack.json`` in the data directory."""
+
+    model_config = ConfigDict(frozen=True)
+
+    environment: dict[str, str]
+    """The environment that its own worker and API run in: ``DATABASE_URL``, ``TEMPORAL_ADDRESS``, keys…"""
+    urls: dict[str, str] = Field(default_factory=dict)
+    """Where people find things, by what they are called: ``api``, ``temporal_ui``…"""
+
+    @classmethod
+    def read(cls, data_dir: Path) -> "RunningStack | None":
+        """The stack of ``data_dir``; None when there is none."""
+        try:
+            return cls.model_validate_json((data_dir / _STACK_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write(self, data_dir: Path) -> None:
+        """Tell of this stack, for the owner's eyes only: it holds keys."""
+        draft = data_dir / f"{_STACK_FILE}.new"
+        draft.touch(mode=0o600)
+        draft.write_text(self.model_dump_json(indent=2))
+        draft.replace(data_dir / _STACK_FILE)
+
+    @staticmethod
+    def forget(data_dir: Path) -> None:
+        """The stack has ended."""
+        (data_dir / _STACK_FILE).unlink(missing_ok=True)

@@ -118,9 +118,7 @@ async def log_in(request: Request, parts: UsesParts, body: Annotated[Login, Depe
     """Exchange e-mail address and password for a token. Too many wrong ones are answered 429 for a while."""
     address = request.client.host if request.client else ""
     token = await parts.identity.log_in(body.email, body.password, address=address)
-    return answer(
-        TokenResponse(access_token=token.access_token, expires_in=token.expires_in_seconds)
-    )
+    return answer(TokenResponse(access_token=token.access_token, expires_in=token.expires_in_seconds))
 
 
 @router.get("/auth/me", response_model=Me)

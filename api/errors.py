@@ -109,14 +109,14 @@ def problem(
     content: dict[str, Any] = {
         "type": f"urn:stepwell:problem:{code.lower().replace('_', '-')}",
         "title": HTTPStatus(status).phrase,
-        "status": status,
+        "status": int(status),
         "detail": detail,
         "code": code,
         "request_id": request_id,
     }
     if listed := [fault.model_dump(exclude_none=True) for fault in faults]:
         content["faults"] = listed
-    return JSONResponse(content, status, headers=headers, media_type=PROBLEM)
+    return JSONResponse(content, int(status), headers=headers, media_type=PROBLEM)
 
 
 def faults_of(errors: Iterable[ErrorDetails], *, skip: int = 0) -> list[Fault]:

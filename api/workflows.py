@@ -13,6 +13,7 @@ from api.executions import execution
 from api.parts import Parts, UsesParts
 from api.schemas import ChangeWorkflow, Execution, Validation, Workflow, Workflows, answer
 from api.strict_json import JSON, accepts, document, json_object_or_nothing
+from control.publishing import Published
 from control.statistics import Totals
 from domain.errors import DefinitionInvalid, Fault, Forbidden, InputInvalid, NotFound, Unavailable
 from domain.ids import BUILTIN_TENANT
@@ -112,8 +113,9 @@ async def create_workflow(principal: Creator, parts: UsesParts, body: Body) -> R
     The body is a definition, or ``{name, description, definition: {steps…}, version}``. A faulty one is answered with
     every fault at once, and nothing is stored. Other content under a version that exists is refused (409).
     """
-    published = await parts.publisher.publish(principal.tenant, body, strict=True)
-    if isinstance(body, dict) and isinstance(is_active := body.get("is_active"), bool):
+    document, is_active = _switch_apart(body)
+    published = await parts.publisher.publish(principal.tenant, document, strict=True)
+    if is_active is not None:
         definition_id = published.definition.id or 0
         published = await parts.publisher.set_active(principal.tenant, definition_id, is_active=is_active)
     location = f"/workflows/{published.definition.id}"
@@ -187,25 +189,27 @@ def _preferred(prefer: str, default_seconds: float) -> tuple[float, str]:
 
 
 async def _present(parts: Parts, tenant: str, rows: Sequence[DefinitionRow]) -> list[Workflow]:
-    return [Workflow.of(await parts.publisher.get(tenant, row.id or 0)) for row in rows]
+    return [Workflow.of(each) for each in await parts.publisher.present(tenant, rows)]
 
 
-async def _redefine(parts: Parts, tenant: str, workflow_id: int, body: dict[str, Any]) -> Any:
+def _switch_apart(body: Any) -> tuple[Any, bool | None]:
+    """The document, and whether the process shall be on, which is the process's affair and not the definition's."""
+    if isinstance(body, dict) and isinstance(is_active := body.get("is_active"), bool):
+        return {key: body[key] for key in body if key != "is_active"}, is_active
+    return body, None
+
+
+async def _redefine(parts: Parts, tenant: str, workflow_id: int, body: dict[str, Any]) -> Published:
     """Another definition. What the body does not say of its name and the like is as it was."""
     present = (await parts.publisher.get(tenant, workflow_id)).version.body
     inner = body["definition"] if isinstance(body.get("definition"), dict) else {}
     kept = ("name", "title", "description", "version", "tags")
     missing = {key: present[key] for key in kept if key in present and key not in body and key not in inner}
-    is_active = body.get("is_active")
-    return await parts.publisher.update(
-        tenant,
-        workflow_id,
-        document={**missing, **body},
-        is_active=is_active if isinstance(is_active, bool) else None,
-    )
+    document, is_active = _switch_apart({**missing, **body})
+    return await parts.publisher.update(tenant, workflow_id, document=document, is_active=is_active)
 
 
-async def _change(parts: Parts, tenant: str, workflow_id: int, body: dict[str, Any]) -> Any:
+async def _change(parts: Parts, tenant: str, workflow_id: int, body: dict[str, Any]) -> Published:
     try:
         change = ChangeWorkflow.model_validate(body)
     except ValidationError as error:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import psycopg
 import typer
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from rich.text import Text
 from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 
@@ -38,22 +38,30 @@ def reported(ctx: typer.Context) -> Iterator[None]:
     """Tell of failures that can be expected, as JSON where that was asked for, and leave with their exit code."""
     try:
         yield
-    except (SettingError, ValidationError, ArgumentError) as error:
-        _leave(ctx, ExitCode.USAGE, "BAD_SETTING", _setting_line(error))
+    except SettingError as error:
+        _leave(ctx, ExitCode.USAGE, error.code, str(error))
+    except ArgumentError:
+        line = "DATABASE_URL is not a database URL: it looks like postgresql://user@host/name"
+        _leave(ctx, ExitCode.USAGE, SettingError.code, line)
     except Unavailable as error:
         _leave(ctx, ExitCode.UNREACHABLE, error.code, f"{error}{_cause(error)}", remedy=_DOCTOR)
     except ProgrammingError as error:
-        if not isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        if not isinstance(error.orig, _SCHEMA_ERRORS):
             raise
-        line = "the database does not have this release's schema"
-        _leave(ctx, ExitCode.FAILED, "NOT_MIGRATED", line, remedy="Run `stepwell migrate`.")
+        _leave(ctx, ExitCode.FAILED, "DATABASE_REFUSED", f"the database refused: {_said(error)}", remedy=_MIGRATE)
     except (DefinitionInvalid, InputInvalid) as error:
         _leave(ctx, ExitCode.FAILED, error.code, str(error).partition(":")[0], faults=error.faults)
     except StepwellError as error:
         _leave(ctx, ExitCode.FAILED, error.code, str(error))
 
 
-_DOCTOR = "`stepwell doctor` tells which part is wrong and what to do."
+_SCHEMA_ERRORS: Final = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InsufficientPrivilege,
+)
+_MIGRATE: Final = "Bring it to this release as its owner: `stepwell migrate`."
+_DOCTOR: Final = "`stepwell doctor` tells which part is wrong and what to do."
 
 
 def print_faults(faults: tuple[Fault, ...] | list[Fault]) -> None:
@@ -89,25 +97,11 @@ def _leave(
     raise typer.Exit(code)
 
 
-def _setting_line(error: SettingError | ValidationError | ArgumentError) -> str:
-    match error:
-        case ValidationError():
-            return "; ".join(f"{_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False))
-        case ArgumentError():
-            return "DATABASE_URL is not a database URL; it looks like postgresql://user@host/name"
-        case _:
-            return str(error)
-
-
-def _variable(location: tuple[int | str, ...]) -> str:
-    """The environment variable behind a field of the settings; aliases stand in capitals."""
-    name = str(location[0]) if location else "settings"
-    return name if name.isupper() else f"STEPWELL_{name.upper()}"
-
-
 def _cause(error: Unavailable) -> str:
     """What Postgres itself said, which the error leaves out for those who are not operators."""
-    cause = error.__cause__
-    if not isinstance(cause, DBAPIError) or cause.orig is None:
-        return ""
-    return f" ({' '.join(str(cause.orig).split())})"
+    return f" ({_said(error.__cause__)})" if isinstance(error.__cause__, DBAPIError) else ""
+
+
+def _said(error: DBAPIError) -> str:
+    """What Postgres said, without the line of SQL that it said it of."""
+    return str(error.orig).strip().splitlines()[0]

@@ -1,15 +1,21 @@
 """The platform, as commands use it: opened from the settings for one piece of work."""
 
 import asyncio
+import getpass
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Annotated, TypeVar
 
 import structlog
 import typer
+from pydantic import ValidationError
+from pydantic_settings.exceptions import SettingsError
 from sqlalchemy import text
 
+from cli.failures import SettingError
 from composition import Platform
 from config import Settings
 from domain.errors import NotFound
@@ -29,10 +35,25 @@ def with_platform(work: Callable[[Platform], Awaitable[T]]) -> T:
     _log_errors_only()
 
     async def opened() -> T:
-        async with Platform.open(Settings.load()) as platform:
+        async with AsyncExitStack() as stack:
+            try:
+                platform = await stack.enter_async_context(Platform.open(load_settings()))
+            except ValueError as error:  # a setting that a part cannot make sense of
+                raise SettingError(str(error)) from error
             return await work(platform)
 
     return asyncio.run(opened())
+
+
+def load_settings() -> Settings:
+    """The settings. Raises ``SettingError`` that names the variables that are wrong, never their values."""
+    try:
+        return Settings.load()
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False)
+        raise SettingError("; ".join(f"{_variable(each['loc'])}: {each['msg']}" for each in faults)) from error
+    except SettingsError as error:
+        raise SettingError(f"{error}: its value must be JSON") from error
 
 
 async def tenant_of(platform: Platform, given: str | None) -> str:
@@ -43,6 +64,20 @@ async def tenant_of(platform: Platform, given: str | None) -> str:
             message = f"there is no tenant {tenant!r}: make it with `stepwell tenants create {tenant}`"
             raise NotFound("tenant", tenant, message=message)
     return tenant
+
+
+def operator_name() -> str:
+    """Who runs the command, as the machine knows them: for the records of what they did."""
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):  # a container's made-up user has no name
+        return f"user {os.getuid()} (command line)"
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The environment variable behind a field of the settings; aliases stand in capitals."""
+    name = str(location[0]) if location else "settings"
+    return name if name.isupper() else f"STEPWELL_{name.upper()}"
 
 
 def _log_errors_only() -> None:

@@ -1,6 +1,5 @@
 """``stepwell runs``: look at runs and act on them."""
 
-import getpass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from cli.arguments import HOW_JSON, json_argument, moment
 from cli.output import AsJson, console, done, duration, print_json, print_table, status_text, when
-from cli.platform import Tenant, tenant_of, with_platform
+from cli.platform import Tenant, operator_name, tenant_of, with_platform
 from cli.start import leave_by, watch
 from cli.timeline import run_document, run_panel
 from composition import Platform
@@ -163,7 +162,7 @@ def resolve(
         decision=decision.value,
         output=json_argument(output, "--output"),
         comment=comment,
-        by=f"{getpass.getuser()} (command line)",
+        by=operator_name(),
     )
 
     async def resolved(platform: Platform) -> None:

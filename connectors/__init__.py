@@ -1,1 +1,1 @@
-"""Protocols of the world outside, a file each. Clients and settings are injected; Temporal and SQLAlchemy are unknown."""
+"""Protocols of the world outside, a file each. Clients and settings are injected; neither Temporal nor SQLAlchemy."""

@@ -84,7 +84,7 @@ class Request(BaseModel):
         description="Statuses outside 2xx that are an answer, not an error.",
         examples=[[404]],
     )
-    follow_redirects: bool = Field(False, description="Follow up to five redirects, each checked like the URL.")
+    follow_redirects: bool = Field(default=False, description="Follow up to five redirects, each checked like the URL.")
 
     @model_validator(mode="after")
     def _headers_are_the_callers(self) -> Self:
@@ -213,7 +213,7 @@ def _with_params(request: Request) -> str | httpx2.URL:
     if not request.params:
         return request.url
     try:
-        return httpx2.URL(request.url).copy_merge_params(_pairs(request.params))
+        return httpx2.URL(request.url).copy_merge_params(request.params)
     except httpx2.InvalidURL:
         return request.url  # the client says what is wrong with it
 

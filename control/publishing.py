@@ -107,6 +107,12 @@ class Publisher:
                 session, tenant, is_active=is_active, limit=min(limit, MAX_PAGE), offset=offset
             )
 
+    async def present(self, tenant: str, rows: Sequence[DefinitionRow]) -> Sequence[Published]:
+        """Listed processes in their present versions."""
+        async with self._session(tenant) as session:
+            versions = await definitions.present(session, rows)
+        return [Published(*each, created=False, changed=False) for each in zip(rows, versions, strict=True)]
+
     async def get(self, tenant: str, definition_id: int) -> Published:
         """A process by its id, in its present version. Raises ``NotFound``."""
         async with self._session(tenant) as session:

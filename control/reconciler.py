@@ -1,11 +1,12 @@
 """Brings rows in line with Temporal: runs that were terminated, timed out, reset away or lost never wrote their end.
 
-A run's last activity writes its row before its workflow closes; so an open row whose workflow is closed needs mending.
+A run's last activity writes its row before its workflow closes; so an open row whose workflow is closed needs mending,
+and so does a pending one whose workflow closed before it began.
 Several reconcilers may run at once: the first that settles a row wins, and a row that has ended is left alone.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import structlog
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
+    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowHandle,
@@ -40,7 +42,8 @@ BATCH = 100
 STEPS_TIMEOUT = timedelta(seconds=2)
 """How long to wait for a worker that tells how far a closed run had come."""
 
-_RUNNING = "ExecutionStatus = 'Running' AND WorkflowId IN ({})"
+Page = Callable[..., Awaitable[list[OpenRun]]]
+Choice = Callable[[Sequence[OpenRun]], Awaitable[list[OpenRun]]]
 
 _log = structlog.get_logger("reconciler")
 
@@ -63,32 +66,43 @@ class Reconciler:
 
     async def reconcile_once(self) -> int:
         """Look at all open runs once; how many were settled. Raises ``Unavailable``."""
+        return await self._sweep(rows.open_after, self._not_running) + await self._sweep(
+            rows.unbegun_after, self._closed
+        )
+
+    async def _sweep(self, page: Page, choose: Choice) -> int:
+        """Settle those runs, of all that ``page`` gives, that ``choose`` finds worth a closer look."""
         settled, last = 0, 0
-        while batch := await self._open_after(last):
+        while True:
+            async with self._database.session(ALL_TENANTS) as session:
+                batch = await page(session, last, limit=BATCH)
+            if not batch:
+                return settled
             last = batch[-1].id
-            running = await self._running(batch)
-            for run in batch:
-                if run.temporal_run_id not in running:
-                    settled += await self._settle(run)
-        return settled
+            for run in await choose(batch):
+                settled += await self._settle(run)
 
-    async def _open_after(self, run_id: int) -> list[OpenRun]:
-        async with self._database.session(ALL_TENANTS) as session:
-            return await rows.open_after(session, run_id, limit=BATCH)
+    async def _not_running(self, batch: Sequence[OpenRun]) -> list[OpenRun]:
+        """Runs that Temporal does not list as running by their first execution.
 
-    async def _running(self, batch: Sequence[OpenRun]) -> set[str]:
-        """The executions that Temporal lists as running; the list lags behind by a moment.
-
-        A run that went on under a fresh history, or was reset, is not among them by its first execution's id: it is
-        looked at by itself.
+        The list lags behind by a moment, and a run may have gone on under a fresh history: it is looked at by itself.
         """
-        quotable = [run.workflow_id for run in batch if not {"'", "\\"} & set(run.workflow_id)]
+        running = {execution.run_id for execution in await self._listed("=", batch)}
+        return [run for run in batch if run.temporal_run_id not in running]
+
+    async def _closed(self, batch: Sequence[OpenRun]) -> list[OpenRun]:
+        """Runs whose workflow Temporal lists as closed."""
+        closed = {execution.id for execution in await self._listed("!=", batch)}
+        return [run for run in batch if run.workflow_id in closed]
+
+    async def _listed(self, comparison: str, batch: Sequence[OpenRun]) -> list[WorkflowExecution]:
+        quotable = [f"'{run.workflow_id}'" for run in batch if not {"'", "\\"} & set(run.workflow_id)]
         if not quotable:
-            return set()
-        query = _RUNNING.format(", ".join(f"'{workflow_id}'" for workflow_id in quotable))
-        with temporal_call("the list of running workflows"):
+            return []
+        query = f"ExecutionStatus {comparison} 'Running' AND WorkflowId IN ({', '.join(quotable)})"
+        with temporal_call("the list of workflows"):
             listed = self._temporal.list_workflows(query, page_size=BATCH, rpc_timeout=CALL_TIMEOUT)
-            return {execution.run_id async for execution in listed}
+            return [execution async for execution in listed]
 
     async def _settle(self, run: OpenRun) -> bool:
         try:
@@ -114,7 +128,7 @@ class Reconciler:
         if closed.status in (None, WorkflowExecutionStatus.RUNNING):
             return None
         handle = self._temporal.get_workflow_handle(closed.id, run_id=closed.run_id)
-        end = await self._closed(closed, handle)
+        end = await self._how(closed, handle)
         return RunEnd(
             status=end.status,
             finished_at=closed.close_time or end.finished_at,
@@ -132,7 +146,7 @@ class Reconciler:
             own = self._temporal.get_workflow_handle(run.workflow_id, run_id=run.temporal_run_id)
             return await own.describe(rpc_timeout=CALL_TIMEOUT)
 
-    async def _closed(self, closed: WorkflowExecutionDescription, handle: WorkflowHandle[Any, Any]) -> RunEnd:
+    async def _how(self, closed: WorkflowExecutionDescription, handle: WorkflowHandle[Any, Any]) -> RunEnd:
         event = await _close_event(handle)
         converter = self._temporal.data_converter
         match closed.status:

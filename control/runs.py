@@ -100,15 +100,14 @@ class Runs:
                 if earlier is not None:
                     return _repeated(earlier, input)
             found = await _startable(session, tenant, process, version)
-            run_id = await rows.next_id(session)
             run = RunRow(
-                id=run_id,
+                id=found.run_id,
                 tenant_id=tenant,
                 definition_id=found.definition_id,
                 process=process,
                 version=found.version or "",
                 digest=found.digest or "",
-                workflow_id=ids.workflow_id(process, tenant, run_id),
+                workflow_id=ids.workflow_id(process, tenant, found.run_id),
                 task_queue=self._task_queue,
                 trigger_type=trigger_type,
                 trigger_source=trigger_source,

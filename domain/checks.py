@@ -14,13 +14,13 @@ from domain.branching import branch_faults
 from domain.config_fit import config_faults
 from domain.definition import Definition
 from domain.dialects import point_back
-from domain.documents import json_pointer
+from domain.documents import MAX_FAULTS, json_pointer
 from domain.errors import ExpressionError, Fault
 from domain.paths import Path
 from domain.placeholders import split
 from domain.rules import find_faults as find_rule_faults
 from domain.rules import parse_condition
-from domain.schemas import schema_faults
+from domain.schema_faults import schema_faults
 from domain.steps import (
     ActionCall,
     ActionStep,
@@ -70,7 +70,7 @@ def check_definition(
     secrets: Collection[str] | None = None,
     origins: Mapping[str, str] | None = None,
 ) -> list[Fault]:
-    """Every fault of ``definition`` in a deployment with these actions, processes and secrets.
+    """Every fault (a hundred at most) of ``definition`` in a deployment with these actions, processes and secrets.
 
     ``processes`` are the names that may be run as children (the definition's own is known). Without ``secrets``, their
     existence is not checked. With ``origins`` (of ``ParsedDefinition``) the faults point into the author's document.
@@ -78,7 +78,7 @@ def check_definition(
     known = {*processes, definition.name}
     checker = _Checker(definition, actions, known, secrets, Readable(definition, actions))
     checker.check()
-    return point_back(checker.faults, origins or {})
+    return point_back(checker.faults[:MAX_FAULTS], origins or {})
 
 
 @dataclass(slots=True)

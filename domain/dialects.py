@@ -20,7 +20,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from domain.definition import Definition
-from domain.documents import json_faults, json_pointer
+from domain.documents import MAX_FAULTS, json_faults, json_pointer
 from domain.errors import DefinitionInvalid, Fault
 from domain.ids import is_name
 from domain.model_faults import model_faults
@@ -48,7 +48,8 @@ class ParsedDefinition:
 def parse_definition(document: object) -> Definition:
     """The definition that ``document`` (JSON values, any dialect) holds.
 
-    Raises ``DefinitionInvalid`` with every fault that the document alone shows; ``domain/checks.py`` finds the rest.
+    Raises ``DefinitionInvalid`` with every fault that the document alone shows (a hundred at most);
+    ``domain/checks.py`` finds the rest.
     """
     return read_definition(document).definition
 
@@ -64,9 +65,9 @@ def read_definition(document: object) -> ParsedDefinition:
         definition = Definition.model_validate(body)
     except ValidationError as error:
         found = point_back(model_faults(error, body, Definition), translator.origins)
-        raise DefinitionInvalid("the definition is invalid", [*translator.faults, *found]) from error
+        raise DefinitionInvalid("the definition is invalid", [*translator.faults, *found][:MAX_FAULTS]) from error
     if translator.faults:
-        raise DefinitionInvalid("the definition is invalid", translator.faults)
+        raise DefinitionInvalid("the definition is invalid", translator.faults[:MAX_FAULTS])
     return ParsedDefinition(definition, translator.origins)
 
 

@@ -22,7 +22,9 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 64
 """Limit of a document's nesting."""
 
-_MAX_FAULTS: Final = 100
+MAX_FAULTS: Final = 100
+"""How many faults of one document are told at once."""
+
 _MAX_INTEGER: Final = 2**63
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -86,7 +88,7 @@ def json_faults(value: object) -> list[Fault]:
     """What keeps ``value`` from being stored and passed on as JSON: at most a hundred faults, by pointer."""
     faults: list[Fault] = []
     pending: list[tuple[str, int, object]] = [("", 1, value)]
-    while pending and len(faults) < _MAX_FAULTS:
+    while pending and len(faults) < MAX_FAULTS:
         pointer, depth, item = pending.pop()
         if isinstance(item, (dict, list)) and depth > MAX_DEPTH:
             faults.append(_too_deep(pointer))
@@ -284,7 +286,7 @@ class _YamlReader:
 
     def _fault(self, reason: str, remedy: str, line: int | None, pointer: str = "") -> None:
         place = self._file if line is None or self._file is None else f"{self._file}:{line}"
-        if len(self._faults) < _MAX_FAULTS:
+        if len(self._faults) < MAX_FAULTS:
             self._faults.append(Fault(path=pointer, reason=reason, remedy=remedy, file=place))
 
 

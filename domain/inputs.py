@@ -2,17 +2,15 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from referencing.exceptions import Unresolvable
 
 from domain.documents import json_faults
 from domain.errors import Fault, InputInvalid
-from domain.schemas import cached_checker, value_faults
+from domain.schemas import COSTLY, Costly, Meter, cached_checker, value_faults
 
 JsonObject = dict[str, Any]
-
-_MAX_REFERENCES: Final = 32
 
 
 def accept_input(schema: Mapping[str, Any], value: object) -> JsonObject:
@@ -28,41 +26,50 @@ def accept_input(schema: Mapping[str, Any], value: object) -> JsonObject:
     if faults:
         raise InputInvalid("the input is invalid", faults)
     try:
-        filled: JsonObject = _filled(given, schema, schema)
+        filled: JsonObject = _Filler(schema).filled(given, schema)
         faults = value_faults(cached_checker(schema), filled)
     except (RecursionError, Unresolvable) as error:
         reason = "the process cannot check its input: its schema refers to nothing, or to itself without end"
         fault = Fault(path="", reason=reason, remedy="publish the process with another input schema")
         raise InputInvalid("the input is invalid", [fault]) from error
+    except Costly as error:
+        raise InputInvalid("the input is invalid", [COSTLY]) from error
     if faults:
         raise InputInvalid("the input is invalid", faults)
     return filled
 
 
-def _filled(value: Any, schema: Any, root: Mapping[str, Any], references: int = 0) -> Any:
-    """A copy of ``value`` with defaults, as far down as ``schema`` says anything."""
-    if not isinstance(schema, Mapping):
+class _Filler:
+    """Fills in the defaults of one schema, in one value."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._meter = Meter()
+
+    def filled(self, value: Any, schema: Any) -> Any:
+        """A copy of ``value`` with defaults, as far down as ``schema`` says anything."""
+        if not isinstance(schema, Mapping):
+            return value
+        target = _referred(schema.get("$ref"), self._root)
+        if target is not None:
+            self._meter.count()
+            value = self.filled(value, target)
+        for part in schema.get("allOf", ()):
+            value = self.filled(value, part)
+        if isinstance(value, dict):
+            return self._object(value, schema.get("properties", {}))
+        if isinstance(value, list) and "items" in schema:
+            return [self.filled(item, schema["items"]) for item in value]
         return value
-    target = _referred(schema.get("$ref"), root)
-    if target is not None and references < _MAX_REFERENCES:
-        value = _filled(value, target, root, references + 1)
-    for part in schema.get("allOf", ()):
-        value = _filled(value, part, root, references + 1) if references < _MAX_REFERENCES else value
-    if isinstance(value, dict):
-        return _filled_object(value, schema.get("properties", {}), root)
-    if isinstance(value, list) and "items" in schema:
-        return [_filled(item, schema["items"], root) for item in value]
-    return value
 
-
-def _filled_object(value: JsonObject, properties: Mapping[str, Any], root: Mapping[str, Any]) -> JsonObject:
-    filled = dict(value)
-    for name, part in properties.items():
-        if name not in filled and isinstance(part, Mapping) and "default" in part:
-            filled[name] = copy.deepcopy(part["default"])
-        if name in filled:
-            filled[name] = _filled(filled[name], part, root)
-    return filled
+    def _object(self, value: JsonObject, properties: Mapping[str, Any]) -> JsonObject:
+        filled = dict(value)
+        for name, part in properties.items():
+            if name not in filled and isinstance(part, Mapping) and "default" in part:
+                filled[name] = copy.deepcopy(part["default"])
+            if name in filled:
+                filled[name] = self.filled(filled[name], part)
+        return filled
 
 
 def _referred(reference: object, root: Mapping[str, Any]) -> Any:

@@ -94,7 +94,7 @@ class RunView(Message):
     process: str
     version: str
     digest: str
-    status: RunStatus
+    status: RunStatus = RunStatus.PENDING
     waiting_on: list[WaitingOn] = Field(default_factory=list)
     steps: list[StepRecord] = Field(default_factory=list)
     result: Any = None

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from domain.documents import json_pointer
+from domain.documents import MAX_FAULTS, json_pointer
 from domain.errors import Fault
 from domain.steps import Step
 from domain.triggers import Trigger
@@ -33,10 +33,10 @@ _REMEDIES: Final = {
 
 
 def model_faults(error: ValidationError, document: object, model: type[BaseModel]) -> list[Fault]:
-    """``error``, raised by ``model`` for ``document``, as faults that point into the document."""
+    """``error``, raised by ``model`` for ``document``, as faults that point into the document: at most a hundred."""
     faults: list[Fault] = []
     mistyped: dict[Location, tuple[str, list[str]]] = {}
-    for each in error.errors(include_url=False):
+    for each in error.errors(include_url=False)[:MAX_FAULTS]:
         location, owner = _place(each, document, model)
         if each["type"] in _EXPECTED:
             _, nouns = mistyped.setdefault(location, (_short(each["input"]), []))

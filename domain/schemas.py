@@ -11,44 +11,60 @@ from functools import lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 from pydantic_core import SchemaError as PatternError
 from pydantic_core import SchemaValidator, core_schema
 from pydantic_core import ValidationError as PatternMismatch
 from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
-from domain.documents import json_pointer
+from domain.documents import MAX_FAULTS, json_pointer
 from domain.durations import parse_timestamp
 from domain.errors import ExpressionError, Fault
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The only ``$schema`` that is understood."""
 
-Place = tuple[str | int, ...]
+MAX_REFERENCES: Final = 20_000
+"""How many ``$ref`` may be followed while one value is checked."""
 
-_DATA_KEYWORDS: Final = frozenset({"const", "enum", "default", "examples"})
-_MAX_FAULTS: Final = 100
+COSTLY: Final = Fault(
+    path="",
+    reason=f"the schema takes more than {MAX_REFERENCES} references to check this value",
+    remedy="refer to each part of the schema once, rather than in several ways",
+)
+"""The fault of a schema that multiplies itself."""
+
 _SHOWN: Final = 80
 _REGISTRY: Final[Registry[Any]] = Registry()
 
 
-def _formats() -> FormatChecker:
-    formats = FormatChecker()
-    formats.checks("date-time", raises=ExpressionError)(
-        lambda value: not isinstance(value, str) or bool(parse_timestamp(value))
-    )
-    return formats
+class Costly(Exception):  # noqa: N818 - it never leaves the domain
+    """Checking a value takes too many references: a schema that doubles itself could otherwise go on for ever."""
 
 
-_FORMATS: Final = _formats()
+class Meter(FormatChecker):
+    """Checks formats, and counts the references of one check, since all parts of a validator share it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks("date-time", raises=ExpressionError)(_is_timestamp)
+        self.references = 0
+
+    def count(self) -> None:
+        """Count a reference that is followed. Raises ``Costly``."""
+        self.references += 1
+        if self.references > MAX_REFERENCES:
+            raise Costly
+
+
+def _is_timestamp(value: object) -> bool:
+    return not isinstance(value, str) or bool(parse_timestamp(value))
 
 
 @lru_cache(maxsize=512)
-def _pattern(pattern: str) -> SchemaValidator | None:
+def linear_pattern(pattern: str) -> SchemaValidator | None:
     """A linear-time matcher; None if the pattern needs more than that."""
     try:
         return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
@@ -58,7 +74,7 @@ def _pattern(pattern: str) -> SchemaValidator | None:
 
 def matches(pattern: str, text: str) -> bool:
     """Whether ``text`` contains a match. A pattern that cannot be matched in linear time matches everything."""
-    matcher = _pattern(pattern)
+    matcher = linear_pattern(pattern)
     if matcher is None:
         return True
     try:
@@ -92,6 +108,32 @@ def _check_additional(validator: Any, allowed: Any, instance: object, schema: An
                 yield from validator.descend(instance[name], allowed, path=name)
 
 
+def _check_reference(validator: Any, reference: str, instance: object, schema: object) -> Iterator[ValidationError]:
+    validator.format_checker.count()
+    yield from Draft202012Validator.VALIDATORS["$ref"](validator, reference, instance, schema) or ()
+
+
+def _check_unique(_: Validator, wanted: object, instance: object, __: object) -> Iterator[ValidationError]:
+    """In linear time, unlike the library's."""
+    if wanted and isinstance(instance, list):
+        distinct = {json.dumps(_with_plain_numbers(item), sort_keys=True, default=id) for item in instance}
+        if len(distinct) < len(instance):
+            yield ValidationError("uniqueItems")
+
+
+def _with_plain_numbers(value: object) -> object:
+    """``value`` with equal numbers written alike: 1.0 is 1."""
+    match value:
+        case dict():
+            return {key: _with_plain_numbers(each) for key, each in value.items()}
+        case list():
+            return [_with_plain_numbers(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
 def _check_required(_: Validator, names: list[str], instance: object, __: object) -> Iterator[ValidationError]:
     if isinstance(instance, dict):
         for name in names:
@@ -108,6 +150,8 @@ def unexpected(schema: Mapping[str, Any], instance: Mapping[str, Any]) -> list[s
 SchemaChecker: Any = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {
+        "$ref": _check_reference,
+        "uniqueItems": _check_unique,
         "pattern": _check_pattern,
         "required": _check_required,
         "patternProperties": _check_pattern_properties,
@@ -124,7 +168,9 @@ def _compiled(canonical: str) -> Any:
 
 def checker(schema: Mapping[str, Any], kind: Any = SchemaChecker) -> Any:
     """A validator for ``schema``, which never fetches anything."""
-    return kind(schema, registry=_REGISTRY, format_checker=_FORMATS)
+    # A validator follows "$schema" to the library's own class, which knows none of our limits.
+    own = {key: value for key, value in schema.items() if key != "$schema"}
+    return kind(own, registry=_REGISTRY, format_checker=Meter())
 
 
 def cached_checker(schema: Mapping[str, Any]) -> Any:
@@ -132,102 +178,18 @@ def cached_checker(schema: Mapping[str, Any]) -> Any:
     return _compiled(json.dumps(schema, sort_keys=True, separators=(",", ":")))
 
 
-def schema_faults(schema: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with a schema itself, by pointer into it."""
-    faults = list(_foreign_faults(schema, ()))
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        faults.append(_fault(_telling(error)))
-    if faults:
-        return faults
-    faults = list(_dangling_faults(schema))
-    try:
-        checker(schema).is_valid({})
-        return faults or [fault for place in _defaults(schema, ()) for fault in _default_faults(schema, *place)]
-    except RecursionError:
-        return [Fault(path="", reason="the schema refers to itself without end", remedy="break the circle of $ref")]
-    except Unresolvable:
-        return faults
-
-
 def value_faults(validator: Any, value: object) -> list[Fault]:
     """What keeps ``value`` from fitting, by pointer into it: at most a hundred faults."""
     faults: dict[tuple[str, str], Fault] = {}
-    for error in validator.iter_errors(value):
-        fault = _fault(_telling(error))
-        faults.setdefault((fault.path, fault.reason), fault)
-        if len(faults) >= _MAX_FAULTS:
-            break
+    try:
+        for error in validator.evolve(format_checker=Meter()).iter_errors(value):
+            fault = fault_of(error)
+            faults.setdefault((fault.path, fault.reason), fault)
+            if len(faults) >= MAX_FAULTS:
+                break
+    except Costly:
+        return [COSTLY]
     return sorted(faults.values(), key=lambda fault: fault.path)
-
-
-def _default_faults(root: Mapping[str, Any], path: Place, default: Any, part: Any) -> list[Fault]:
-    found = value_faults(checker(root).evolve(schema=part), default)
-    reason = "the default does not fit its own schema: "
-    place = json_pointer((*path, "default"))
-    return [Fault(path=place, reason=reason + fault.reason, remedy="correct the default") for fault in found]
-
-
-def _foreign_faults(schema: object, path: Place) -> Iterator[Fault]:
-    """References that leave the schema, and patterns that may take for ever."""
-    for key, value, place in _parts(schema, path):
-        match key, value:
-            case "$ref" | "$dynamicRef", str() if not value.startswith("#"):
-                remedy = "copy what it refers to under $defs and refer to #/$defs/…"
-                yield Fault(path=json_pointer(place), reason=f"{value!r} lies outside of this schema", remedy=remedy)
-            case "$id", str() if path:
-                yield Fault(path=json_pointer(place), reason="$id may stand at the top only", remedy="remove it")
-            case "$schema", str() if value.rstrip("#") != DIALECT:
-                yield Fault(path=json_pointer(place), reason=f"{value!r} is not understood", remedy=f"use {DIALECT}")
-            case "pattern", str() if _pattern(value) is None:
-                yield _pattern_fault(place, value)
-            case "patternProperties", dict():
-                yield from (_pattern_fault((*place, each), each) for each in value if _pattern(each) is None)
-        if isinstance(value, dict | list):
-            yield from _foreign_faults(value, place)
-
-
-def _dangling_faults(schema: Mapping[str, Any]) -> Iterator[Fault]:
-    """References to nothing."""
-    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
-    for value, place in _references(schema, ()):
-        try:
-            resolver.lookup(value)
-        except Unresolvable:
-            remedy = "refer to something under #/$defs"
-            yield Fault(path=json_pointer(place), reason=f"there is nothing at {value!r}", remedy=remedy)
-
-
-def _references(schema: object, path: Place) -> Iterator[tuple[str, Place]]:
-    for key, value, place in _parts(schema, path):
-        if key == "$ref" and isinstance(value, str):
-            yield value, place
-        elif isinstance(value, dict | list):
-            yield from _references(value, place)
-
-
-def _pattern_fault(place: Place, pattern: str) -> Fault:
-    remedy = "write a regular expression without look-around and back-references"
-    return Fault(path=json_pointer(place), reason=f"the pattern {_short(pattern)} is not supported", remedy=remedy)
-
-
-def _parts(schema: object, path: Place) -> Iterator[tuple[str | int, Any, Place]]:
-    if isinstance(schema, dict):
-        yield from ((key, value, (*path, key)) for key, value in schema.items() if key not in _DATA_KEYWORDS)
-    elif isinstance(schema, list):
-        yield from ((index, value, (*path, index)) for index, value in enumerate(schema))
-
-
-def _defaults(schema: object, path: Place) -> Iterator[tuple[Place, Any, Any]]:
-    """Each property that has a default: where, the default, the property's schema."""
-    if isinstance(schema, dict) and isinstance(properties := schema.get("properties"), dict):
-        for name, part in properties.items():
-            if isinstance(part, dict) and "default" in part:
-                yield (*path, "properties", name), part["default"], part
-    for _, value, place in _parts(schema, path):
-        if isinstance(value, dict | list):
-            yield from _defaults(value, place)
 
 
 def _telling(error: Any) -> Any:
@@ -247,7 +209,9 @@ def _with_types(error: Any, wanted: list[Any]) -> Any:
     return error
 
 
-def _fault(error: Any) -> Fault:
+def fault_of(error: Any) -> Fault:
+    """A validator's error, or a schema's, in plain words."""
+    error = _telling(error)
     path, wanted = list(error.absolute_path), error.validator_value
     given, kind = _short(error.instance), str(error.validator)
     reason, remedy = f"{given} does not satisfy {kind} {_short(wanted)}", ""

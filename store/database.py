@@ -56,6 +56,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            hide_parameters=True,
             connect_args={
                 "options": f"-c role={APP_ROLE} -c timezone=UTC",
                 "connect_timeout": 5,

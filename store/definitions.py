@@ -8,8 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_
-from sqlalchemy import select as sql_select
+from sqlalchemy import func, or_, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
@@ -18,14 +17,29 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from domain.ids import BUILTIN_TENANT
 from store.tables import DefinitionRow, DefinitionVersionRow, SecretRow
+from store.tables.base import Json
 
 _Alive = col(DefinitionRow.deleted_at).is_(None)
+
+
+_STARTABLE = text(
+    "SELECT nextval(pg_get_serial_sequence('runs', 'id')) AS run_id, process.id AS definition_id, process.is_active,"
+    " chosen.version, chosen.digest, chosen.body -> 'input' AS input_schema"
+    " FROM (SELECT id, is_active, digest FROM definitions"
+    " WHERE tenant_id IN (:tenant, :builtin) AND name = :name AND deleted_at IS NULL"
+    " ORDER BY tenant_id DESC LIMIT 1) AS process"
+    " LEFT JOIN LATERAL (SELECT version, digest, body FROM definition_versions WHERE definition_id = process.id"
+    " AND CASE WHEN CAST(:label AS text) IS NULL THEN digest = process.digest ELSE :label IN (version, digest) END"
+    " ORDER BY created_at DESC LIMIT 1) AS chosen ON true"
+).columns(input_schema=Json)
 
 
 @dataclass(frozen=True, slots=True)
 class Startable:
     """What a new run of a process must know of it."""
 
+    run_id: int
+    """An id for the new run; one that is not used leaves a gap."""
     definition_id: int
     is_active: bool
     version: str | None
@@ -37,34 +51,10 @@ class Startable:
 async def startable(session: AsyncSession, tenant: str, name: str, label: str | None = None) -> Startable | None:
     """The process that the tenant means by ``name``, in its present version or the newest one called ``label``.
 
-    ``label`` may be a digest. One statement: every accepted run asks for it.
+    ``label`` may be a digest. One statement, since every accepted run asks for it.
     """
-    process = (
-        select(DefinitionRow)
-        .where(_of(tenant), DefinitionRow.name == name, _Alive)
-        .order_by(col(DefinitionRow.tenant_id).desc())
-        .limit(1)
-        .subquery()
-    )
-    version_row = DefinitionVersionRow
-    if label is None:
-        chosen = col(version_row.digest) == process.c.digest
-    else:
-        chosen = or_(col(version_row.version) == label, col(version_row.digest) == label)
-    query: Select[Any] = (
-        sql_select(
-            process.c.id,
-            process.c.is_active,
-            col(version_row.version),
-            col(version_row.digest),
-            col(version_row.body)["input"],
-        )
-        .select_from(process)
-        .join(version_row, and_(col(version_row.definition_id) == process.c.id, chosen), isouter=True)
-        .order_by(col(version_row.created_at).desc())
-        .limit(1)
-    )
-    row = (await session.execute(query)).one_or_none()
+    values = {"tenant": tenant, "builtin": BUILTIN_TENANT, "name": name, "label": label}
+    row = (await session.execute(_STARTABLE, values)).one_or_none()
     return None if row is None else Startable(*row)
 
 
@@ -142,6 +132,14 @@ async def add_version(session: AsyncSession, row: DefinitionVersionRow) -> Defin
 async def version(session: AsyncSession, definition_id: int, digest: str) -> DefinitionVersionRow | None:
     """One version of a process, by its digest."""
     return (await session.exec(_versions(definition_id).where(DefinitionVersionRow.digest == digest))).one_or_none()
+
+
+async def present(session: AsyncSession, rows: Sequence[DefinitionRow]) -> list[DefinitionVersionRow]:
+    """The version of each of these processes that new runs get, in the same order."""
+    wanted = tuple_(col(DefinitionVersionRow.definition_id), col(DefinitionVersionRow.digest))
+    query = select(DefinitionVersionRow).where(wanted.in_([(row.id, row.digest) for row in rows]))
+    found = {version.definition_id: version for version in await session.exec(query)}
+    return [found[row.id or 0] for row in rows]
 
 
 async def labelled(session: AsyncSession, definition_id: int, label: str) -> DefinitionVersionRow | None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -39,6 +41,22 @@ def migrate(url: str) -> None:
         raise Unavailable(f"the database cannot be reached: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+def revisions(url: str) -> tuple[str | None, str | None]:
+    """The revision of the schema at ``url`` (None: there is none yet), and that of this release. Changes nothing.
+
+    Raises ``Unavailable`` when the database cannot be reached.
+    """
+    engine = create_engine(sqlalchemy_url(url), connect_args={"connect_timeout": 5})
+    try:
+        with engine.connect() as connection:
+            present = MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as error:
+        raise Unavailable(f"the database cannot be reached: {error.orig}") from error
+    finally:
+        engine.dispose()
+    return present, ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def revision(message: str, url: str) -> None:

@@ -5,11 +5,11 @@ What a run's own activities write is in ``store/lifecycle.py``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.errors import ForeignKeyViolation
-from sqlalchemy import bindparam, func, text
+from sqlalchemy import ColumnElement, and_, bindparam, func, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
@@ -19,9 +19,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from domain.errors import NotFound
 from domain.ids import CHANNEL_RUN_ENDED, CHANNEL_RUN_PENDING
 from store.tables import RunRow
-from store.tables.base import Json, Timestamp
+from store.tables.base import Json, Timestamp, now
 
-_NEXT_ID = text("SELECT nextval(pg_get_serial_sequence('runs', 'id'))")
+BEGIN_WITHIN = timedelta(minutes=1)
+"""A run that takes longer to begin, though a starter has taken it up, is looked into."""
 
 _INSERT = text(
     "WITH accepted AS (INSERT INTO runs (id, tenant_id, definition_id, process, version, digest, workflow_id,"
@@ -47,7 +48,7 @@ _CANCEL_PENDING = text(
 _SETTLE = text(
     "WITH ended AS (UPDATE runs SET status = :status, result = :result, error = :error,"
     " steps = coalesce(:steps, steps), waiting_on = '[]', finished_at = :finished_at"
-    " WHERE id = :run_id AND status IN ('running', 'waiting') RETURNING id)"
+    " WHERE id = :run_id AND status IN ('pending', 'running', 'waiting') RETURNING id)"
     " SELECT id, pg_notify(:channel, id::text) FROM ended"
 ).bindparams(
     bindparam("channel", CHANNEL_RUN_ENDED),
@@ -91,7 +92,7 @@ ALL_RUNS = RunFilter()
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that its row says is under way."""
+    """A run that has not ended, so its row says."""
 
     id: int
     tenant: str
@@ -115,11 +116,6 @@ class CancelledPending:
     """A run that was cancelled before it began. ``claimed``: a starter may have started its workflow already."""
 
     claimed: bool
-
-
-async def next_id(session: AsyncSession) -> int:
-    """An id for a new run; ids that are not used leave a gap."""
-    return int((await session.execute(_NEXT_ID)).scalar_one())
 
 
 async def insert(session: AsyncSession, row: RunRow) -> bool:
@@ -176,16 +172,25 @@ async def cancel_pending(session: AsyncSession, tenant: str, run_id: int) -> Can
 
 async def open_after(session: AsyncSession, run_id: int, *, limit: int) -> list[OpenRun]:
     """Runs of all tenants that are under way, from the one after ``run_id`` on, by id."""
+    return await _after(session, run_id, limit, col(RunRow.status).in_(("running", "waiting")))
+
+
+async def unbegun_after(session: AsyncSession, run_id: int, *, limit: int) -> list[OpenRun]:
+    """Likewise those that were taken up by a starter and have not begun, although they were accepted a while ago."""
+    claimed = col(RunRow.claimed_at).is_not(None)
+    overdue = col(RunRow.created_at) < now() - BEGIN_WITHIN
+    return await _after(session, run_id, limit, and_(col(RunRow.status) == "pending", claimed, overdue))
+
+
+async def _after(session: AsyncSession, run_id: int, limit: int, condition: ColumnElement[bool]) -> list[OpenRun]:
     query = (
         select(RunRow.id, RunRow.tenant_id, RunRow.workflow_id, RunRow.temporal_run_id)
-        .where(col(RunRow.status).in_(("running", "waiting")), col(RunRow.id) > run_id)
+        .where(condition, col(RunRow.id) > run_id)
         .order_by(col(RunRow.id))
         .limit(limit)
     )
-    return [
-        OpenRun(id=row[0] or 0, tenant=row[1], workflow_id=row[2], temporal_run_id=row[3])
-        for row in await session.exec(query)
-    ]
+    found = (await session.exec(query)).all()
+    return [OpenRun(id=row[0] or 0, tenant=row[1], workflow_id=row[2], temporal_run_id=row[3]) for row in found]
 
 
 async def settle(session: AsyncSession, run_id: int, end: RunEnd) -> bool:

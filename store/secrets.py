@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import delete as delete_from
 from sqlalchemy import func, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -37,7 +38,7 @@ async def newest(session: AsyncSession, tenant: str, names: Collection[str]) -> 
         select(SecretRow)
         .where(SecretRow.tenant_id == tenant, col(SecretRow.name).in_(names))
         .order_by(SecretRow.name, col(SecretRow.version).desc())
-        .distinct(col(SecretRow.name))
+        .ext(distinct_on(col(SecretRow.name)))
     )
     return (await session.exec(query)).all()
 

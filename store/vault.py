@@ -32,6 +32,11 @@ class MasterKeys:
         self.primary = next(iter(keys), None)
         """Id of the key that encrypts; None: there are no keys."""
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The keys' ids, the one that encrypts first."""
+        return tuple(self._ciphers)
+
     @classmethod
     def parse(cls, text: str | None) -> "MasterKeys":
         """Keys from ``kid:base64-of-32-bytes,…``. Raises ``ValueError`` that names the bad entry, never the key."""

@@ -1,6 +1,7 @@
 """The first run that a newcomer sees: a lead is onboarded over REST, and its steps are shown as they happen."""
 
 import asyncio
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,7 +53,7 @@ async def _onboard(client: httpx2.AsyncClient, console: Console, account: Accoun
     token = (await _call(client, "POST", "/auth/login", json=body))["access_token"]
     client.headers["Authorization"] = f"Bearer {token}"
     lead = {"lead_id": str(DEMO_LEAD), "tenant_id": tenant}
-    console.print(f"[bold]POST /workflows/execute/{PROCESS}[/] {lead}")
+    console.print(f"[bold]POST /workflows/execute/{PROCESS}[/] {escape(json.dumps(lead))}", soft_wrap=True)
     run = await _call(client, "POST", f"/workflows/execute/{PROCESS}", json=lead, params={"wait": "0"})
     path = f"/workflows/executions/{run['execution_id']}"
     with Live(console=console, auto_refresh=False) as live:
@@ -62,6 +63,8 @@ async def _onboard(client: httpx2.AsyncClient, console: Console, account: Accoun
             if RunStatus(run["status"]).ended:
                 break
             await asyncio.sleep(_POLL_SECONDS)
+    if not console.is_terminal:
+        console.print()
     _print_result(console, run)
     return RunStatus(run["status"]) is RunStatus.COMPLETED
 

@@ -11,16 +11,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx2
-from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 from temporalio.envconfig import ClientConfig
 
-from config import Settings
+from config import RunningStack, Settings
 from control.connection import connect
 from domain.errors import StepwellError, Unavailable
 from workers.demonstration import PROCESS, demonstrate
@@ -41,7 +40,8 @@ _READY_SECONDS = 60
 async def run_dev(*, demo: bool = True) -> int:
     """Start everything that the environment does not provide, onboard a lead (``demo``), and stay up until Ctrl-C.
 
-    Returns the exit code: 0 after Ctrl-C or SIGTERM, 1 with a message when something could not start.
+    Returns the exit code: 0 after Ctrl-C or SIGTERM, 1 with a message when something could not start. Raises
+    ``ValidationError`` when a setting is wrong.
     """
     console = Console(highlight=False)
     task = asyncio.current_task()
@@ -55,7 +55,7 @@ async def run_dev(*, demo: bool = True) -> int:
             task.uncancel()
             console.print("Stopped. The data is kept; start again any time.")
             return 0
-        except (StepwellError, ValidationError) as error:
+        except StepwellError as error:
             console.print(f"[red]Stepwell could not start:[/] {escape(str(error))}", soft_wrap=True)
         except OSError as error:
             console.print(f"[red]Stepwell could not start:[/] {escape(str(error))}: make room or mend permissions")
@@ -84,6 +84,7 @@ def _stopping_on_signals(task: asyncio.Task[object], console: Console) -> Iterat
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to clean up
 
 
 @dataclass
@@ -99,6 +100,7 @@ class _Stack:
 
     def __init__(self, settings: Settings, console: Console, parts: AsyncExitStack) -> None:
         self._data = settings.data_dir.absolute()
+        self._logs = self._data / "logs"
         self._settings = settings.model_copy(update={"data_dir": self._data, "environment": "development"})
         self._console = console
         self._parts = parts
@@ -109,8 +111,9 @@ class _Stack:
         """Start all parts, show a first run, and wait to be cancelled."""
         make_directory(self._data)
         require_space(self._data)
-        make_directory(self._data / "logs")
+        make_directory(self._logs)
         self._parts.enter_context(only_one(self._data))
+        RunningStack.forget(self._data)
         self._set_keys()
         port = self._api_port()
         await self._start_postgres()
@@ -118,6 +121,7 @@ class _Stack:
         await self._start_mail()
         account = await self._prepare(demo=demo)
         await self._start_programs(port)
+        self._tell_others()
         if demo and account.password is not None:
             await demonstrate(self._console, self._urls.api, account, self._settings.default_tenant)
         self._print_urls(account)
@@ -127,7 +131,7 @@ class _Stack:
         if self._settings.database_url:
             self._tell("Postgres: yours, as DATABASE_URL says")
             return
-        postgres = EmbeddedPostgres(self._data / "postgres")
+        postgres = EmbeddedPostgres(self._data / "postgres", log_file=self._logs / "postgres.log")
         await self._start("Postgres", postgres)
         self._set("DATABASE_URL", postgres.url())
         self._settings = self._settings.model_copy(update={"database_url": postgres.url()})
@@ -142,7 +146,9 @@ class _Stack:
             self._urls.temporal = external
             return
         port, ui_port = self._port(_TEMPORAL_PORT, "Temporal"), self._port(_TEMPORAL_UI_PORT, "the Temporal UI")
-        temporal = EmbeddedTemporal(self._data / "temporal", port=port, ui_port=ui_port)
+        temporal = EmbeddedTemporal(
+            self._data / "temporal", port=port, ui_port=ui_port, log_file=self._logs / "temporal.log"
+        )
         self._env = {name: value for name, value in self._env.items() if not name.startswith("TEMPORAL_")}
         await self._start("Temporal", temporal)
         self._set("TEMPORAL_ADDRESS", temporal.address)
@@ -157,7 +163,7 @@ class _Stack:
         smtp, page = self._port(_SMTP_PORT, "the mail sandbox"), self._port(_MAIL_PAGE_PORT, "the mail page")
         command = [sys.executable, "-m", "sandbox.mail_page", "--directory", str(self._data / "mail")]
         command += ["--smtp-port", str(smtp), "--page-port", str(page)]
-        program = Program("mail", command, directory=self._data / "logs", env=self._env)
+        program = Program("mail", command, directory=self._logs, env=self._env)
         await self._start("Mail sandbox", program)
         self._set("SMTP_URL", f"smtp://{LOOPBACK}:{smtp}")
         self._urls.mail = f"http://{LOOPBACK}:{page}"
@@ -174,9 +180,8 @@ class _Stack:
         self._set("STEPWELL_API_PORT", str(port))
         self._urls.api = f"http://{LOOPBACK}:{port}"
         stepwell = str(Path(sys.executable).with_name("stepwell"))
-        logs = self._data / "logs"
         for name in ("worker", "api"):
-            program = Program(name, [stepwell, name], directory=logs, env=self._env)
+            program = Program(name, [stepwell, name], directory=self._logs, env=self._env)
             await self._start(name.title() if name != "api" else "API", program)
         with self._console.status("Waiting for the API…"):
             await _until_answers(f"{self._urls.api}/readyz", program)
@@ -185,6 +190,14 @@ class _Stack:
         with self._console.status(f"Starting {name}…"):
             await self._parts.enter_async_context(kept_up(name, part, self._warn))
         self._tell(f"{name} runs")
+
+    def _tell_others(self) -> None:
+        """Let commands in other terminals find this stack."""
+        names = ("DATABASE_URL", "SMTP_URL", "STEPWELL_", "TEMPORAL_")
+        environment = {name: value for name, value in self._env.items() if name.startswith(names)}
+        urls = {name: value for name, value in asdict(self._urls).items() if value}
+        RunningStack(environment=environment, urls=urls).write(self._data)
+        self._parts.callback(RunningStack.forget, self._data)
 
     def _set_keys(self) -> None:
         keys = development_keys(self._data)
@@ -221,7 +234,7 @@ class _Stack:
             "Temporal UI": self._urls.temporal_ui,
             "Mails": self._urls.mail,
             "Temporal": self._urls.temporal,
-            "Logs": str(self._data / "logs"),
+            "Logs": str(self._logs),
             "Log in": f"{account.email} / {account.password or '(the password that you chose)'}",
         }
         self._console.print()

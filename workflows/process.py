@@ -87,7 +87,11 @@ class Process:
     @workflow.query(name=ids.VIEW_QUERY)
     def view(self) -> RunView:
         """Where the run is."""
-        running = self._running
+        running = self._interpreter
+        if running is None:
+            memo = _memo() or StartMemo()
+            process = workflow.info().workflow_type
+            return RunView(run_id=memo.run_id or 0, tenant=memo.tenant or "", process=process, version="", digest="")
         state = running.state
         status = state.ending or (RunStatus.WAITING if running.waiting.now else RunStatus.RUNNING)
         return RunView(
@@ -155,7 +159,7 @@ class Process:
             return await self._resume(_decode(args[1], RunState))
         if len(args) > 1:
             raise ApplicationError(f"a process takes one input, not {len(args)}", type="INPUT_INVALID")
-        memo = workflow.memo_value(ids.MEMO_RUN, None, type_hint=StartMemo)
+        memo = _memo()
         begin = BeginRun(
             workflow_id=info.workflow_id,
             temporal_run_id=info.first_execution_run_id,
@@ -176,7 +180,7 @@ class Process:
             raise _refused(error) from error
         if memo is None:
             _add_search_attributes(begun)
-        return RunState(begun=begun, started_at=info.workflow_start_time, signals=self._signals)
+        return self._with_signals(RunState(begun=begun, started_at=info.workflow_start_time))
 
     async def _resume(self, state: RunState) -> RunState:
         begun = state.begun
@@ -184,10 +188,16 @@ class Process:
         definition = await workflow.execute_local_activity(
             ids.LOAD_RUN, load, result_type=dict, start_to_close_timeout=ROW_LIMIT, retry_policy=ROW_RETRY
         )
+        return self._with_signals(
+            state.model_copy(update={"begun": begun.model_copy(update={"definition": definition})})
+        )
+
+    def _with_signals(self, state: RunState) -> RunState:
+        """From here on, signals go to the state; those that came before are not lost."""
         for name, values in self._signals.items():
             state.signals.setdefault(name, []).extend(values)
         self._signals = state.signals
-        return state.model_copy(update={"begun": begun.model_copy(update={"definition": definition})})
+        return state
 
     async def _continue(self, state: RunState) -> None:
         """Go on with a fresh history, if the state is fit to travel; else note that the run has failed."""
@@ -232,6 +242,11 @@ class Process:
 
 def _decode(value: RawValue, kind: Any = None) -> Any:
     return workflow.payload_converter().from_payload(value.payload, kind)
+
+
+def _memo() -> StartMemo | None:
+    """What a start through Stepwell has said of the run."""
+    return workflow.memo_value(ids.MEMO_RUN, None, type_hint=StartMemo)
 
 
 def _searched_tenant() -> str | None:

@@ -91,7 +91,7 @@ class Worker:
         async with self.database.session(tenant) as session:
             await lifecycle.finish(session, tenant=tenant, run_id=run_id, end=outcome)
 
-    async def _workflow_id(self, session: Any, run_id: int) -> str:
+    async def _workflow_id(self, session, run_id):
         return (await session.get(RunRow, run_id)).workflow_id
 
 

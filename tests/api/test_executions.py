@@ -39,8 +39,7 @@ async def test_the_list_is_a_bare_array_the_newest_first_with_totals_and_links(a
     answer = await admin.get(f"/workflows/executions?workflow={workflow['name']}&limit=2&offset=2")
     assert [each["id"] for each in answer.json()] == [ids[2], ids[1]]
     assert answer.headers["x-total-count"] == "5"
-    links = dict(re.findall(r'<([^>]*)>; rel="(\w+)"', answer.headers["link"]))
-    rels = {rel: url for url, rel in links.items()}
+    rels = {rel: url for url, rel in re.findall(r'<([^>]*)>; rel="(\w+)"', answer.headers["link"])}
     assert set(rels) == {"first", "prev", "next", "last"}
     assert [each["id"] for each in (await admin.get(rels["next"])).json()] == [ids[0]]
     assert [each["id"] for each in (await admin.get(rels["prev"])).json()] == [ids[4], ids[3]]

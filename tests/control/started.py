@@ -1,6 +1,5 @@
 """Runs that are under way on a real Temporal server."""
 
-import uuid
 from contextlib import asynccontextmanager
 
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -35,8 +34,3 @@ async def start(database, temporal_client, run, **options):
         )
     assert begun is not None
     return handle
-
-
-def unused_queue():
-    """A task queue without a worker."""
-    return f"unused-{uuid.uuid4().hex}"

@@ -1,7 +1,5 @@
 """Wake-ups: they come, to those who asked for them, also after the connection broke."""
 
-import asyncio
-
 import psycopg
 import pytest
 
@@ -20,21 +18,23 @@ async def send(database, channel, payload=""):
         await session.execute(notify(channel, payload))
 
 
-async def quiet(wake_up):
-    """Let the rings that a fresh connection gives to everyone pass."""
-    while await wake_up.wait(0.2):
-        pass
+@pytest.fixture
+async def listening(database_url):
+    """``Notifications`` whose connection stands: the rings that a fresh one gives to everyone are over."""
+    notifications = Notifications(database_url)
+    with notifications.listen(CHANNEL_RUN_ENDED) as connected:
+        await notifications.start()
+        assert await connected.wait(10)
+    yield notifications
+    await notifications.close()
 
 
-async def test_a_listener_is_woken_by_its_channel_and_payload_only(database, notifications):
+async def test_a_listener_is_woken_by_its_channel_and_payload_only(database, listening):
     with (
-        notifications.listen(CHANNEL_RUN_ENDED, 7) as seven,
-        notifications.listen(CHANNEL_RUN_ENDED) as any_run,
-        notifications.listen(CHANNEL_RUN_PENDING) as pending,
+        listening.listen(CHANNEL_RUN_ENDED, 7) as seven,
+        listening.listen(CHANNEL_RUN_ENDED) as any_run,
+        listening.listen(CHANNEL_RUN_PENDING) as pending,
     ):
-        await quiet(seven)
-        await quiet(any_run)
-        await quiet(pending)
         await send(database, CHANNEL_RUN_ENDED, 8)
         assert await any_run.wait(10)
         assert not await seven.wait(0)
@@ -43,18 +43,15 @@ async def test_a_listener_is_woken_by_its_channel_and_payload_only(database, not
         assert not await pending.wait(0)
 
 
-async def test_a_ring_before_the_wait_is_not_lost(database, notifications):
-    with notifications.listen(CHANNEL_RUN_ENDED, 1) as first, notifications.listen(CHANNEL_RUN_ENDED, 1) as second:
-        await quiet(first)
-        await quiet(second)
+async def test_a_ring_before_the_wait_is_not_lost(database, listening):
+    with listening.listen(CHANNEL_RUN_ENDED, 1) as first, listening.listen(CHANNEL_RUN_ENDED, 1) as second:
         await send(database, CHANNEL_RUN_ENDED, 1)
         assert await second.wait(10)
         assert await first.wait(0)
 
 
-async def test_a_broken_connection_is_made_anew_and_wakes_everyone(database, notifications, database_url):
-    with notifications.listen(CHANNEL_RUN_ENDED, 1) as wake_up:
-        await quiet(wake_up)
+async def test_a_broken_connection_is_made_anew_and_wakes_everyone(database, listening, database_url):
+    with listening.listen(CHANNEL_RUN_ENDED, 1) as wake_up:
         with psycopg.connect(database_url, autocommit=True) as owner:
             assert owner.execute(_KILL).fetchall()
         assert await wake_up.wait(10)
@@ -77,10 +74,9 @@ async def test_a_channel_that_nobody_listens_to_is_a_mistake(database_url):
         pass
 
 
-async def test_listeners_of_one_payload_come_and_go_independently(database, notifications):
-    with notifications.listen(CHANNEL_RUN_ENDED, 5) as stays:
-        await quiet(stays)
-        with notifications.listen(CHANNEL_RUN_ENDED, 5):
+async def test_listeners_of_one_payload_come_and_go_independently(database, listening):
+    with listening.listen(CHANNEL_RUN_ENDED, 5) as stays:
+        with listening.listen(CHANNEL_RUN_ENDED, 5):
             pass
-        await asyncio.gather(send(database, CHANNEL_RUN_ENDED, 5))
+        await send(database, CHANNEL_RUN_ENDED, 5)
         assert await stays.wait(10)

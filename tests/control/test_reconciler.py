@@ -1,6 +1,7 @@
 """Runs that ended on Temporal without saying so get their end."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -95,6 +96,35 @@ async def test_a_run_that_was_cancelled_from_outside_is_cancelled(
     await reconciler.reconcile_once()
 
     assert (await runs.get(run.tenant_id, run.id)).status == "cancelled"
+
+
+async def claimed_long_ago(database, run):
+    async with database.session(run.tenant_id) as session:
+        row = await session.merge(run)
+        row.created_at = row.claimed_at = run.created_at - timedelta(minutes=5)
+
+
+async def test_a_run_whose_workflow_closed_before_it_began_gets_its_end(
+    reconciler, runs, database, temporal_client, run
+):
+    handle = await temporal_client.start_workflow("greet", run.id, id=run.workflow_id, task_queue=run.task_queue)
+    await claimed_long_ago(database, run)
+    assert await reconciler.reconcile_once() == 0
+    await handle.terminate(reason="never mind")
+
+    loop = asyncio.create_task(reconciler.run_forever(interval_seconds=0.05))
+    ended = await runs.wait(run.tenant_id, run.id, 30)
+
+    assert (ended.status, ended.error["code"]) == ("failed", "TERMINATED")
+    loop.cancel()
+    await asyncio.gather(loop, return_exceptions=True)
+
+
+async def test_a_run_that_is_still_to_be_started_is_left_alone(reconciler, runs, database, run):
+    await claimed_long_ago(database, run)
+
+    assert await reconciler.reconcile_once() == 0
+    assert (await runs.get(run.tenant_id, run.id)).status == "pending"
 
 
 async def test_a_run_that_temporal_does_not_know_has_failed(reconciler, runs, database, run):

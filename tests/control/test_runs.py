@@ -238,7 +238,7 @@ async def test_waiting_gives_the_row_as_it_is_when_the_time_is_over(runs, tenant
 async def test_waiting_needs_no_notification(database, temporal_client, database_url, tenant, process):
     deaf = Runs(database, temporal_client, Notifications(database_url), "nobody-works-here")
     run = (await deaf.accept(tenant, "greet", {"who": "Ada"})).run
-    waiting = asyncio.create_task(deaf.wait(tenant, run.id, 60))
+    waiting = asyncio.create_task(deaf.wait(tenant, run.id or 0, 60))
     await finish(database, run)
 
     assert (await waiting).status == "completed"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InputInvalid
 from domain.inputs import accept_input
-from domain.schemas import schema_faults
+from domain.schema_faults import schema_faults
 
 LEAD = "550e8400-e29b-41d4-a716-446655440000"
 SCHEMA: dict[str, Any] = {
@@ -89,7 +89,9 @@ def test_what_is_not_fitting_json_is_refused_where_it_is(value, path):
 
 
 def test_a_pattern_that_others_would_choke_on_is_matched_in_linear_time():
-    assert "/code" in refusal({"lead_id": LEAD, "code": "a" * 50_000 + "b"})
+    value = {"lead_id": LEAD, "code": "a" * 50_000 + "b"}
+    assert "/code" in refusal(value)
+    assert "/code" in refusal(value, {"$schema": "https://json-schema.org/draft/2020-12/schema", **SCHEMA})
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ def test_a_huge_value_is_not_repeated_in_the_fault():
         ({"$ref": "#"}, ""),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "/$schema"),
         ({"properties": {"a": {"$id": "https://example.com/a"}}}, "/properties/a/$id"),
+        ({"items": {"$schema": "https://json-schema.org/draft/2020-12/schema"}}, "/items/$schema"),
         ({"properties": {"a": {"pattern": "(?=a)b"}}}, "/properties/a/pattern"),
         ({"patternProperties": {"(a)\\1": {}}}, "/patternProperties/(a)\\1"),
         ({"properties": {"a": {"type": "integer", "default": "one"}}}, "/properties/a/default"),
@@ -152,6 +155,27 @@ def test_a_good_schema_has_no_faults(schema):
 def test_a_schema_that_refers_to_itself_without_end_refuses_the_input_instead_of_crashing():
     schema = {"properties": {"a": {"$ref": "#/$defs/loop"}}, "$defs": {"loop": {"$ref": "#/$defs/loop"}}}
     assert "" in refusal({"a": 1}, schema)
+
+
+def test_a_schema_that_doubles_itself_is_refused_in_good_time():
+    doubling = {f"d{level}": {"allOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(40)}
+    schema: dict[str, Any] = {"$defs": {**doubling, "d40": {}}, "$ref": "#/$defs/d0"}
+    assert "references" in schema_faults(schema)[0].reason
+    assert "references" in refusal({}, schema)[""]
+    tree = {"properties": {"a": {"allOf": [{"$ref": "#/$defs/tree"}] * 2}}}
+    value: dict[str, Any] = {}
+    for _ in range(40):
+        value = {"a": value}
+    assert "references" in refusal(value, {"$defs": {"tree": tree}, "$ref": "#/$defs/tree"})[""]
+
+
+def test_items_are_unique_by_value():
+    schema = {"properties": {"a": {"uniqueItems": True}}}
+    unique = {"a": [1, True, "1", {"b": 1}, {"b": True}, None, *({"n": n} for n in range(20_000))]}
+    assert accept_input(schema, unique) == unique
+    twice: list[list[Any]] = [[1, 1.0], [{"b": 1, "c": 2}, {"c": 2, "b": 1}]]
+    for items in twice:
+        assert "/a" in refusal({"a": items}, schema)
 
 
 ANY_VALUE = st.recursive(

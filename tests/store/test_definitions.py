@@ -16,13 +16,23 @@ def name():
     return f"p_{uuid.uuid4().hex[:8]}"
 
 
+def known(value):
+    """``value``, which must not be None."""
+    assert value is not None
+    return value
+
+
 async def add(session, tenant, name, *versions):
     row, _ = await definitions.claim_name(session, DefinitionRow(tenant_id=tenant, name=name, digest=versions[-1]))
     for digest in versions:
         await definitions.add_version(
             session,
             DefinitionVersionRow(
-                definition_id=row.id, tenant_id=tenant, digest=digest, version="1", body={"input": {"title": digest}}
+                definition_id=known(row.id),
+                tenant_id=tenant,
+                digest=digest,
+                version="1",
+                body={"input": {"title": digest}},
             ),
         )
     return row
@@ -34,20 +44,20 @@ async def test_a_name_means_the_tenants_own_process_before_the_built_in_one(data
         own = await add(session, "mine", name, "m")
 
     async with database.session("mine") as session:
-        assert (await definitions.find(session, "mine", name)).id == own.id
-        assert (await definitions.startable(session, "mine", name)).digest == "m"
+        assert known(await definitions.find(session, "mine", name)).id == own.id
+        assert known(await definitions.startable(session, "mine", name)).digest == "m"
     async with database.session("theirs") as session:
-        assert (await definitions.find(session, "theirs", name)).id == builtin.id
-        assert (await definitions.startable(session, "theirs", name)).input_schema == {"title": "b"}
+        assert known(await definitions.find(session, "theirs", name)).id == builtin.id
+        assert known(await definitions.startable(session, "theirs", name)).input_schema == {"title": "b"}
 
 
 async def test_a_label_means_the_newest_version_of_that_label(database, name):
     async with database.session("mine") as session:
         await add(session, "mine", name, "old", "new")
 
-        assert (await definitions.startable(session, "mine", name, "1")).digest == "new"
-        assert (await definitions.startable(session, "mine", name, "old")).digest == "old"
-        assert (await definitions.startable(session, "mine", name, "2")).digest is None
+        assert known(await definitions.startable(session, "mine", name, "1")).digest == "new"
+        assert known(await definitions.startable(session, "mine", name, "old")).digest == "old"
+        assert known(await definitions.startable(session, "mine", name, "2")).digest is None
         assert await definitions.startable(session, "mine", name + "_", "1") is None
 
 

@@ -25,7 +25,6 @@ from domain.messages import (
     FinishRun,
     LoadRun,
     PerformAction,
-    RunStatus,
     RunView,
     UpdateRun,
 )
@@ -149,7 +148,7 @@ async def until_waiting(handle: WorkflowHandle[Any, Any], kind: str) -> RunView:
             seen = await view(handle)
             if any(wait.kind == kind for wait in seen.waiting_on):
                 return seen
-            assert seen.status in (RunStatus.RUNNING, RunStatus.WAITING), seen
+            assert not seen.status.ended, seen
             await asyncio.sleep(0.02)
 
 

@@ -99,15 +99,15 @@ async def test_foreach_over_nothing_gives_an_empty_list(client):
 
 
 @pytest.mark.parametrize("duration", [30 * 86400, "30d", "P30D"])
-async def test_a_wait_of_thirty_days_survives_in_the_history(time_skipping, client, duration):
+async def test_a_wait_of_thirty_days_survives_in_the_history(time_skipping, skipping_client, duration):
     before = await time_skipping.get_current_time()
-    await run(client, [{"name": "w", "type": "wait", "duration": duration}])
+    await run(skipping_client, [{"name": "w", "type": "wait", "duration": duration}])
     assert await time_skipping.get_current_time() - before >= timedelta(days=30)
 
 
-async def test_a_wait_until_a_moment_ends_at_that_moment(time_skipping, client):
+async def test_a_wait_until_a_moment_ends_at_that_moment(time_skipping, skipping_client):
     until = await time_skipping.get_current_time() + timedelta(hours=3)
-    await run(client, [{"name": "w", "type": "wait", "until": "{{input.until}}"}], {"until": until.isoformat()})
+    await run(skipping_client, [{"name": "w", "type": "wait", "until": "{{input.until}}"}], {"until": until.isoformat()})
     assert await time_skipping.get_current_time() >= until
 
 
@@ -136,12 +136,12 @@ async def test_a_waiting_run_says_what_for_and_goes_on_with_what_the_signal_carr
 
 
 @pytest.mark.parametrize("on_timeout", ["continue", "fail"])
-async def test_silence_means_what_the_definition_says(client, on_timeout):
+async def test_silence_means_what_the_definition_says(skipping_client, on_timeout):
     steps = [
         {"name": "go", "type": "wait_for_signal", "signal": "x", "timeout": "24h", "on_timeout": on_timeout},
         echo("after"),
     ]
-    async with staged(client, definition("p", steps)) as stage:
+    async with staged(skipping_client, definition("p", steps)) as stage:
         if on_timeout == "fail":
             with pytest.raises(WorkflowFailureError):
                 await stage.result("p")

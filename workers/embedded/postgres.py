@@ -40,11 +40,14 @@ class EmbeddedPostgres:
     ``durable=False`` trades safety against power cuts (not against killed processes) for speed, for tests.
     """
 
-    def __init__(self, data_dir: Path, *, database: str = "stepwell", durable: bool = True) -> None:
+    def __init__(
+        self, data_dir: Path, *, database: str = "stepwell", durable: bool = True, log_file: Path | None = None
+    ) -> None:
         self._root = data_dir.absolute()
         self._data = self._root / "data"
         self._database = database
         self._durable = durable
+        self.log_file = log_file or self._root / "postgres.log"
         self._child: ChildProcess | None = None
         self._sockets = self._root / "run"
 
@@ -52,11 +55,6 @@ class EmbeddedPostgres:
     def pid(self) -> int | None:
         """The server's process id while it runs."""
         return self._child.pid if self._child else None
-
-    @property
-    def log_file(self) -> Path:
-        """Where the server logs."""
-        return self._root / "postgres.log"
 
     def url(self, database: str | None = None) -> str:
         """Where to connect, as the owner of ``database`` (default: the one of the constructor)."""

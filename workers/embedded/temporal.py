@@ -33,13 +33,21 @@ class EmbeddedTemporal:
     """
 
     def __init__(
-        self, data_dir: Path, *, port: int = 0, ui_port: int = 0, ui: bool = True, in_memory: bool = False
+        self,
+        data_dir: Path,
+        *,
+        port: int = 0,
+        ui_port: int = 0,
+        ui: bool = True,
+        in_memory: bool = False,
+        log_file: Path | None = None,
     ) -> None:
         self._root = data_dir.absolute()
         self._port = port
         self._ui_port = ui_port
         self._ui = ui
         self._in_memory = in_memory
+        self.log_file = log_file or self._root / "temporal.log"
         self._child: ChildProcess | None = None
 
     @property
@@ -56,11 +64,6 @@ class EmbeddedTemporal:
     def pid(self) -> int | None:
         """The server's process id while it runs."""
         return self._child.pid if self._child else None
-
-    @property
-    def log_file(self) -> Path:
-        """Where the server logs."""
-        return self._root / "temporal.log"
 
     async def start(self) -> str:
         """Start the server and return its address once it answers and knows the search attributes.

@@ -1,0 +1,1 @@
+"""What ``stepwell doctor`` looks at, a file per part."""
