@@ -1,16 +1,20 @@
-"""The composition root: what each entry point (API, worker, command line) is made of, built from the settings."""
+"""The composition root: what each entry point (API, worker, command line) is made of, built from the settings.
+
+A ``ValueError`` from here names the environment variable that is missing or wrong.
+"""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from temporalio.client import Client
 
 from config import Settings
 from connectors.core import CoreConnector
 from connectors.database import DatabaseConnector
-from connectors.email import EmailConnector, SmtpMailer
+from connectors.email import EmailConnector, NoMailer, SmtpMailer
 from connectors.http import HttpConnector
 from connectors.http_client import HttpClient
 from connectors.plugins import plugins
@@ -19,7 +23,8 @@ from control.connection import connect
 from control.notifications import Notifications
 from control.publishing import Publisher
 from control.runs import Runs
-from domain.actions import Catalogue
+from domain.actions import ActionInfo, Catalogue
+from domain.mail import Mailer
 from services.billing import BillingService
 from services.communications import CommunicationsService
 from services.customers import CustomerService
@@ -27,7 +32,7 @@ from services.deployment import DeploymentService
 from services.licensing import LicenseService
 from services.ticketing import TicketingService
 from store.database import Database
-from store.vault import MasterKeys, SecretVault
+from store.vault import MasterKeys, SecretVault, environment_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +51,83 @@ class Platform:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Platform"]:
-        """The platform of ``settings``; everything is closed at the end.
-
-        Raises ``ConfigInvalid`` naming the variable that is missing or wrong.
-        """
-        url = required(settings.database_url, "DATABASE_URL")
+        """The platform of ``settings``; everything is closed at the end."""
+        if settings.database_url is None:
+            raise ValueError(
+                "DATABASE_URL is not set: give the address of a Postgres, postgresql://user:password@host/name"
+            )
         async with AsyncExitStack() as stack:
-            database = Database(url, pool_size=settings.database_pool_size)
+            database = Database(settings.database_url, pool_size=settings.database_pool_size)
             stack.push_async_callback(database.close)
-            notifications = Notifications(url)
+            notifications = Notifications(settings.database_url)
             await notifications.start()
             stack.push_async_callback(notifications.close)
+            http = _http_client(settings)
+            stack.push_async_callback(http.close)
             temporal = await connect()
-            http = await stack.enter_async_context(http_client(settings))
             catalogue = build_catalogue(settings, database, http)
             yield cls(
                 settings=settings,
                 database=database,
                 temporal=temporal,
                 notifications=notifications,
-                vault=build_vault(settings, database),
+                vault=_vault(settings, database),
                 catalogue=catalogue,
                 runs=Runs(database, temporal, notifications, settings.task_queue),
-                publisher=Publisher(database, catalogue.infos()),
+                publisher=Publisher(database, catalogue.infos(), environment_secrets=_environment_secrets(settings)),
             )
+
+
+def build_catalogue(settings: Settings, database: Database, http: HttpClient) -> Catalogue:
+    """All actions of this deployment, plug-ins included."""
+    mailer = _mailer(settings)
+    provisioner = None
+    if settings.provisioner_url is not None:
+        provisioner = HttpProvisioner(http, settings.provisioner_url, token=_value(settings.provisioner_token))
+    return Catalogue(
+        [
+            CoreConnector(),
+            DatabaseConnector(settings.query_connections),
+            EmailConnector(mailer),
+            HttpConnector(http),
+            BillingService(),
+            CommunicationsService(database, mailer),
+            CustomerService(),
+            DeploymentService(database, settings.tenant_domain, provisioner),
+            LicenseService(),
+            TicketingService(),
+            *plugins(),
+        ]
+    )
+
+
+def describe_actions(settings: Settings) -> Mapping[str, ActionInfo]:
+    """What the actions of this deployment are called, take and give. Connects to nothing."""
+    database = Database(settings.database_url or "postgresql://")
+    return build_catalogue(settings, database, _http_client(settings)).infos()
+
+
+def _http_client(settings: Settings) -> HttpClient:
+    return HttpClient(
+        timeout_seconds=settings.http_timeout_seconds,
+        max_response_bytes=settings.http_max_response_bytes,
+        allow_private=settings.http_allow_private,
+    )
+
+
+def _mailer(settings: Settings) -> Mailer:
+    url = _value(settings.smtp_url)
+    return NoMailer() if url is None else SmtpMailer(url, settings.mail_from)
+
+
+def _vault(settings: Settings, database: Database) -> SecretVault:
+    keys = MasterKeys.parse(_value(settings.master_keys))
+    return SecretVault(database, keys, os.environ, default_tenant=settings.default_tenant)
+
+
+def _environment_secrets(settings: Settings) -> Mapping[str, frozenset[str]]:
+    return {settings.default_tenant: frozenset(environment_secrets(os.environ))}
+
+
+def _value(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -19,12 +19,15 @@ from control.statistics import Statistics
 from control.tokens import AccessTokens
 from store.vault import MasterKeys
 
+_log = structlog.get_logger("api")
+
 
 def serve(settings: Settings) -> None:
     """Serve the API until told to stop. Raises ``ValueError`` that names a setting that is missing or wrong."""
     _tokens(settings)
     _master_keys(settings)
     configure_logging()
+    _log.info("serving", url=f"http://{settings.api_host}:{settings.api_port}", docs="/docs")
     uvicorn.run(
         create_app(settings, assemble),
         host=settings.api_host,

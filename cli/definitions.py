@@ -1,6 +1,5 @@
 """Commands on definitions: ``validate``, ``publish``, ``processes``, ``schema``."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +33,7 @@ def validate(paths: Paths, *, as_json: AsJson = False) -> None:
     """
     settings = load_settings()
     drafts = _read(paths)
-    actions = asyncio.run(describe_actions(settings))
+    actions = describe_actions(settings)
     faults = [fault for draft in drafts for fault in draft.check(actions, _processes(settings, drafts), None)]
     _tell_of(drafts, faults, "valid", as_json=as_json)
 

@@ -44,7 +44,7 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 async def _examine(settings: Settings) -> Sequence[Finding]:
     """All findings, in the order in which things depend on each other; servers are asked at the same time."""
-    definitions = check_definitions(settings, await describe_actions(settings))
+    definitions = check_definitions(settings, describe_actions(settings))
     postgres, temporal, mail = await asyncio.gather(
         _all(check_postgres(settings)), _all(check_temporal(settings.task_queue)), check_mail(settings)
     )

@@ -1,6 +1,6 @@
 """How commands end when something is wrong: one clear line, and an exit code. No traceback for what can be expected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final, NoReturn
@@ -64,7 +64,7 @@ _MIGRATE: Final = "Bring it to this release as its owner: `stepwell migrate`."
 _DOCTOR: Final = "`stepwell doctor` tells which part is wrong and what to do."
 
 
-def print_faults(faults: tuple[Fault, ...] | list[Fault]) -> None:
+def print_faults(faults: Sequence[Fault]) -> None:
     """Show faults: where, what, and how to mend it."""
     console = error_console()
     for fault in faults:

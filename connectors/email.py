@@ -129,6 +129,15 @@ def _listed(addresses: EmailAddresses) -> tuple[str, ...]:
     return (addresses,) if isinstance(addresses, str) else tuple(addresses)
 
 
+class NoMailer:
+    """Stands where the operator has named no mail server: says so when a mail is to be sent."""
+
+    async def send(self, mail: Mail, *, key: str) -> str:
+        """Refuse. Raises ``ConnectorError`` (``CONFIG_INVALID``)."""
+        message = f"the mail {mail.subject!r} cannot be sent: SMTP_URL is not set (smtp://user:password@host:587)"
+        raise ConnectorError(ErrorCode.CONFIG_INVALID, message, details={"key": key})
+
+
 class SmtpMailer:
     """Sends mail through one mail server, a connection for each mail.
 

@@ -103,7 +103,7 @@ class SecretVault:
         self._database = database
         self._keys = keys
         self._default_tenant = default_tenant
-        self._environment = _environment_secrets(env)
+        self._environment = environment_secrets(env)
         self._recent: Recent[tuple[str, str], str] = Recent(lifetime_seconds=lifetime_seconds)
 
     async def resolve(self, tenant: str, names: Collection[str]) -> dict[str, str]:
@@ -149,10 +149,11 @@ class SecretVault:
 
 def environment_secret_names(env: Mapping[str, str]) -> set[str]:
     """Names of the secrets that the environment holds."""
-    return set(_environment_secrets(env))
+    return set(environment_secrets(env))
 
 
-def _environment_secrets(env: Mapping[str, str]) -> dict[str, str]:
+def environment_secrets(env: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that the environment holds, by name."""
     found: dict[str, str] = {}
     for prefix in reversed(ENVIRONMENT_PREFIXES):
         found |= {name.removeprefix(prefix): value for name, value in env.items() if name.startswith(prefix) and value}

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.effects import Effects
@@ -15,12 +16,17 @@ from activities.failpoints import Failpoints
 from activities.runs import Runs
 from composition import Platform
 from config import Settings
+from control.connection import connect
 from control.reconciler import Reconciler
 from control.starter import Starter
+from domain import ids
+from workers.embedded.temporal import register_search_attributes
 from workflows.process import Process
 
 GRACE = timedelta(seconds=10)
 """How long activities under way may take to end when the worker is asked to stop."""
+
+CONNECT_SECONDS = 2.0
 
 _log = structlog.get_logger("worker")
 
@@ -55,12 +61,13 @@ async def run_worker(settings: Settings) -> None:
     failpoints = Failpoints(os.environ.get("STEPWELL_FAILPOINTS", ""))
     async with AsyncExitStack() as stack:
         platform = await stack.enter_async_context(Platform.open(settings))
-        worker = build_worker(platform, platform.temporal, failpoints)
-        loops = [Reconciler(platform.database, platform.temporal).run_forever()]
+        temporal = await _connected()
+        worker = build_worker(platform, temporal, failpoints)
+        loops = [Reconciler(platform.database, temporal).run_forever()]
         if settings.starter:
             starter = Starter(
                 platform.database,
-                platform.temporal,
+                temporal,
                 platform.notifications,
                 settings.task_queue,
                 failpoint=failpoints.hit,
@@ -73,6 +80,24 @@ async def run_worker(settings: Settings) -> None:
         for task in tasks:
             task.cancel()
         _log.info("stopping")
+
+
+async def _connected() -> Client:
+    """A connected client, once Temporal can be reached; its namespace has the platform's search attributes."""
+    while True:
+        try:
+            temporal = await connect(lazy=False)
+            await register_search_attributes(temporal)
+        except RuntimeError as error:
+            _log.warning("cannot reach Temporal yet", error=str(error), next_try_seconds=CONNECT_SECONDS)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.PERMISSION_DENIED:
+                raise
+            _log.warning("may not register search attributes: add them to the namespace", names=ids.SEARCH_ATTRIBUTES)
+            return temporal
+        else:
+            return temporal
+        await asyncio.sleep(CONNECT_SECONDS)
 
 
 async def _first_of(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

@@ -12,7 +12,7 @@ from tests.connectors.fakes import Names, reply
 INSIDE = [
     "127.0.0.1",
     "127.8.8.8",
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104
     "0.1.2.3",
     "10.0.0.1",
     "172.16.0.1",
@@ -98,7 +98,7 @@ async def test_a_refusal_names_the_host_the_address_and_the_remedy():
 
 
 async def test_one_private_address_among_public_ones_is_enough_to_refuse():
-    with pytest.raises(ConnectorError, match="127.0.0.1 is not"):
+    with pytest.raises(ConnectorError, match=r"127\.0\.0\.1 is not"):
         await Guard(resolver=Names(["8.8.8.8", "127.0.0.1"])).addresses("both.example", 443)
 
 
@@ -107,7 +107,7 @@ async def test_a_name_that_changes_its_address_after_the_check_gains_nothing(web
     guard = Guard(resolver=names)
     assert await guard.addresses("flip.example", web.port) == ["8.8.8.8"]
     assert names.asked == ["flip.example"]  # the connection goes to what that one answer said
-    with pytest.raises(ConnectorError, match="127.0.0.1 is not"):
+    with pytest.raises(ConnectorError, match=r"127\.0\.0\.1 is not"):
         await guard.addresses("flip.example", web.port)
 
 

@@ -1,4 +1,4 @@
-"""``stepwell dev``, as a newcomer meets it: one command onboards a lead, and it starts again whatever was done to it."""
+"""``stepwell dev``, as a newcomer meets it: one command onboards a lead; it starts again whatever was done to it."""
 
 import json
 import os
