@@ -68,7 +68,7 @@ def print_faults(faults: Sequence[Fault]) -> None:
     """Show faults: where, what, and how to mend it."""
     console = error_console()
     for fault in faults:
-        place = ":".join(part for part in (fault.file, fault.path or "/") if part)
+        place = "  ".join(part for part in (fault.file, fault.path or "/") if part)
         console.print(Text.assemble(("  ✗ ", "red"), (place, "bold"), f"  {fault.reason}"), soft_wrap=True)
         if fault.remedy:
             console.print(Text(f"    {fault.remedy}", style="dim"), soft_wrap=True)

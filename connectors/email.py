@@ -175,6 +175,8 @@ class SmtpMailer:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await delivery.by(client)
+            with suppress(SMTPException, OSError):
+                await client.quit(timeout=_QUIT_SECONDS)
         except SMTPException as error:
             raise _failure(error, ambiguous=delivery.is_in_doubt(error)) from error
         except TimeoutError as error:
@@ -183,12 +185,10 @@ class SmtpMailer:
                 f"the mail server took longer than {self._timeout_seconds:g} seconds",
                 ambiguous=delivery.begun,
             ) from error
-        except OSError as error:  # TLS
-            raise ConnectorError(
-                ErrorCode.TRANSIENT_NETWORK, f"the mail server cannot be spoken to: {type(error).__name__}"
-            ) from error
+        except OSError as error:  # TLS, from STARTTLS on
+            raise _unreachable(error, ambiguous=delivery.begun) from error
         finally:
-            await _close(client)
+            client.close()
         return ready.message_id
 
     async def check(self) -> None:
@@ -255,15 +255,6 @@ class _Delivery:
         return self.begun and not isinstance(error, SMTPResponseException)
 
 
-async def _close(client: SMTP) -> None:
-    try:
-        with suppress(SMTPException, OSError):
-            if client.is_connected:
-                await client.quit(timeout=_QUIT_SECONDS)
-    finally:
-        client.close()
-
-
 def _failure(error: SMTPException, *, ambiguous: bool) -> ConnectorError:
     match error:
         case SMTPResponseException():
@@ -271,15 +262,18 @@ def _failure(error: SMTPException, *, ambiguous: bool) -> ConnectorError:
         case SMTPTimeoutError():
             return ConnectorError(ErrorCode.TIMEOUT, "the mail server did not answer in time", ambiguous=ambiguous)
         case ConnectionError():
-            return ConnectorError(
-                ErrorCode.TRANSIENT_NETWORK,
-                "the connection to the mail server failed" if not ambiguous else "the mail server's answer was lost",
-                ambiguous=ambiguous,
-            )
+            return _unreachable(error, ambiguous=ambiguous)
         case _:
             return ConnectorError(
                 ErrorCode.CONFIG_INVALID, f"the mail server does not do what SMTP_URL asks for: {error.message}"
             )
+
+
+def _unreachable(error: OSError, *, ambiguous: bool) -> ConnectorError:
+    if isinstance(error, ssl.SSLCertVerificationError) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return ConnectorError(ErrorCode.CONFIG_INVALID, "the mail server's certificate cannot be verified")
+    what = "the mail server's answer was lost" if ambiguous else "the connection to the mail server failed"
+    return ConnectorError(ErrorCode.TRANSIENT_NETWORK, what, ambiguous=ambiguous)
 
 
 def _reply(error: SMTPResponseException) -> ConnectorError:

@@ -7,7 +7,7 @@ is taken up again, and a start that had happened after all counts as success.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -22,9 +22,9 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from control.notifications import Notifications
+from control.rpc import CALL_TIMEOUT, temporal_call
 from domain import ids
 from domain.errors import Unavailable
 from domain.messages import StartMemo
@@ -37,7 +37,6 @@ CLAIM_SECONDS = 10
 BATCH = 100
 CONCURRENT_STARTS = 20
 POLL_SECONDS = 1.0
-START_TIMEOUT = timedelta(seconds=5)
 
 _CLAIM = text(
     "UPDATE runs SET claimed_at = now() WHERE id IN ("
@@ -116,25 +115,24 @@ class Starter:
             digest=run.digest,
         )
         try:
-            await self._temporal.start_workflow(
-                run.process,
-                run.input,
-                id=run.workflow_id,
-                task_queue=self._task_queue,
-                memo={ids.MEMO_RUN: memo},
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                search_attributes=_search_attributes(run),
-                priority=Priority(fairness_key=run.tenant_id),
-                static_summary=f"Run {run.id} of {run.tenant_id}",
-                request_eager_start=self._eager,
-                rpc_timeout=START_TIMEOUT,
-            )
-        except WorkflowAlreadyStartedError:
-            pass
-        except RPCError as error:
+            with suppress(WorkflowAlreadyStartedError), temporal_call(run.workflow_id):
+                await self._temporal.start_workflow(
+                    run.process,
+                    run.input,
+                    id=run.workflow_id,
+                    task_queue=self._task_queue,
+                    memo={ids.MEMO_RUN: memo},
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    search_attributes=_search_attributes(run),
+                    priority=Priority(fairness_key=run.tenant_id),
+                    static_summary=f"Run {run.id} of {run.tenant_id}",
+                    request_eager_start=self._eager,
+                    rpc_timeout=CALL_TIMEOUT,
+                )
+        except Unavailable as error:
             # The row stays pending: it is claimed again after CLAIM_SECONDS.
-            _log.warning("cannot start a run yet", run_id=run.id, status=error.status.name)
+            _log.warning("cannot start a run yet", run_id=run.id, error=str(error))
         self._failpoint("after_start")
 
 

@@ -147,11 +147,6 @@ class SecretVault:
         return self._environment if tenant == self._default_tenant else {}
 
 
-def environment_secret_names(env: Mapping[str, str]) -> set[str]:
-    """Names of the secrets that the environment holds."""
-    return set(environment_secrets(env))
-
-
 def environment_secrets(env: Mapping[str, str]) -> dict[str, str]:
     """The secrets that the environment holds, by name."""
     found: dict[str, str] = {}

@@ -1,9 +1,12 @@
 """One Postgres and one Temporal server for a whole test session, however many processes run its tests."""
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,7 +48,7 @@ class Servers:
     """The session's servers, started when first asked for."""
 
     def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="stepwell-"))
+        self._directory, self._lock = _session_directory()
         self._postgres: EmbeddedPostgres | None = None
         self._temporal: EmbeddedTemporal | None = None
 
@@ -69,6 +72,24 @@ class Servers:
             if server is not None:
                 run(server.stop())
         shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.with_suffix(".lock").unlink()
+        os.close(self._lock)
+
+
+def _session_directory() -> tuple[Path, int]:
+    """A folder for this session, and the lock that says that it is in use. Removes those of killed sessions."""
+    base = Path(tempfile.gettempdir()) / f"stepwell-tests-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    for left in base.glob("*.lock"):
+        with contextlib.suppress(OSError), left.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+            left.unlink()
+    directory = base / uuid.uuid4().hex[:8]
+    own = os.open(directory.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(own, fcntl.LOCK_EX)
+    directory.mkdir(mode=0o700)
+    return directory, own
 
 
 def create_database(admin_url: str, name: str) -> str:

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import structlog
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.effects import Effects
@@ -19,7 +18,7 @@ from config import Settings
 from control.connection import connect
 from control.reconciler import Reconciler
 from control.starter import Starter
-from domain import ids
+from domain.errors import Unavailable
 from workers.embedded.temporal import register_search_attributes
 from workflows.process import Process
 
@@ -87,17 +86,15 @@ async def _connected() -> Client:
     while True:
         try:
             temporal = await connect(lazy=False)
-            await register_search_attributes(temporal)
-        except RuntimeError as error:
+        except RuntimeError as error:  # what the SDK raises while it cannot connect
             _log.warning("cannot reach Temporal yet", error=str(error), next_try_seconds=CONNECT_SECONDS)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.PERMISSION_DENIED:
-                raise
-            _log.warning("may not register search attributes: add them to the namespace", names=ids.SEARCH_ATTRIBUTES)
-            return temporal
-        else:
-            return temporal
-        await asyncio.sleep(CONNECT_SECONDS)
+            await asyncio.sleep(CONNECT_SECONDS)
+            continue
+        try:
+            await register_search_attributes(temporal)
+        except Unavailable as error:  # on Temporal Cloud only its own tools may
+            _log.warning("search attributes may be missing", error=str(error))
+        return temporal
 
 
 async def _first_of(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

@@ -24,7 +24,7 @@ from control.connection import connect
 from domain.errors import StepwellError, Unavailable
 from workers.demonstration import PROCESS, demonstrate
 from workers.development import Account, development_keys, only_one, prepare
-from workers.embedded.ports import LOOPBACK, free_port, is_free
+from workers.embedded.ports import LOOPBACK, is_free, reserved_port
 from workers.embedded.postgres import EmbeddedPostgres
 from workers.embedded.processes import make_directory, require_space
 from workers.embedded.temporal import NAMESPACE, EmbeddedTemporal, register_search_attributes
@@ -115,12 +115,12 @@ class _Stack:
         self._parts.enter_context(only_one(self._data))
         RunningStack.forget(self._data)
         self._set_keys()
-        port = self._api_port()
+        self._check_api_port()
         await self._start_postgres()
         await self._start_temporal()
         await self._start_mail()
         account = await self._prepare(demo=demo)
-        await self._start_programs(port)
+        await self._start_programs()
         self._tell_others()
         if demo and account.password is not None:
             await demonstrate(self._console, self._urls.api, account, self._settings.default_tenant)
@@ -176,7 +176,10 @@ class _Stack:
         self._tell("Database: schema, built-in processes and demonstration data are there")
         return account
 
-    async def _start_programs(self, port: int) -> None:
+    async def _start_programs(self) -> None:
+        port = self._settings.api_port
+        if "api_port" not in self._settings.model_fields_set:
+            port = self._port(port, "the API")
         self._set("STEPWELL_API_PORT", str(port))
         self._urls.api = f"http://{LOOPBACK}:{port}"
         stepwell = str(Path(sys.executable).with_name("stepwell"))
@@ -206,15 +209,13 @@ class _Stack:
         self._env.setdefault("STEPWELL_JWT_SECRET", keys.jwt_secret)
         self._env.setdefault("STEPWELL_MASTER_KEYS", keys.master_keys)
 
-    def _api_port(self) -> int:
-        if "api_port" not in self._settings.model_fields_set:
-            return self._port(self._settings.api_port, "the API")
-        if not is_free(self._settings.api_port):
-            raise Unavailable(f"STEPWELL_API_PORT {self._settings.api_port} is busy: stop what listens there")
-        return self._settings.api_port
+    def _check_api_port(self) -> None:
+        port = self._settings.api_port
+        if "api_port" in self._settings.model_fields_set and not is_free(port):
+            raise Unavailable(f"STEPWELL_API_PORT {port} is busy: stop what listens there, or leave the choice to us")
 
     def _port(self, preferred: int, what: str) -> int:
-        port = free_port(preferred)
+        port = self._parts.enter_context(reserved_port(preferred))
         if port != preferred:
             self._warn(f"port {preferred} is busy: {what} uses {port}")
         return port

@@ -133,9 +133,25 @@ def test_headers_that_the_platform_writes_cannot_be_given(name):
 
 @pytest.mark.parametrize(
     "address",
-    ["", "jane", "@example.com", "jane@", "a@b, c@d", "jane@ex ample.com", "jane@-x.com", "a..b@x.com", ".a@x.com"]
-    + ["jürgen@example.com", "<jane@x.com", "jane@x.com>", "a@b@c", "jane@[127.0.0.1]", "x" * 65 + "@x.com"]
-    + ["a@" + ".".join(["x" * 60] * 5), "-oQ/tmp <a b@x.com>"],
+    [
+        "",
+        "jane",
+        "@example.com",
+        "jane@",
+        "a@b, c@d",
+        "jane@ex ample.com",
+        "jane@-x.com",
+        "a..b@x.com",
+        ".a@x.com",
+        "jürgen@example.com",
+        "<jane@x.com",
+        "jane@x.com>",
+        "a@b@c",
+        "jane@[127.0.0.1]",
+        "x" * 65 + "@x.com",
+        "a@" + ".".join(["x" * 60] * 5),
+        "-oQ/tmp <a b@x.com>",
+    ],
 )
 def test_what_is_not_one_address_is_refused(address):
     with pytest.raises(ConnectorError, match="the mail's to"):
@@ -261,22 +277,24 @@ class scripted:  # noqa: N801  # reads like a function
         self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader, writer):
-        content = False
+        try:
+            await self._answer(reader, writer)
+        finally:
+            writer.close()
+
+    async def _answer(self, reader, writer):
         for number, answer in enumerate(self._answers):
-            if number and content:
-                await reader.readuntil(b"\r\n.\r\n")
-            elif number and not await reader.readline():
-                break
-            content = answer.startswith("354")
+            if number:
+                await self._next(reader, self._answers[number - 1])
             writer.write(answer.encode() + b"\r\n")
-        if self._fault == "hang-up":
-            if content:
-                await reader.readuntil(b"\r\n.\r\n")
-            elif self._answers:
-                await reader.readline()
-        else:
+        if self._fault == "silence":
             await asyncio.Event().wait()
-        writer.close()
+        elif self._answers:
+            await self._next(reader, self._answers[-1])
+
+    async def _next(self, reader, last_answer):
+        """Read a command, or the content of a mail after ``354``."""
+        await reader.readuntil(b"\r\n.\r\n" if last_answer.startswith("354") else b"\r\n")
 
     async def __aexit__(self, *_):
         self._server.close()

@@ -11,7 +11,7 @@ from domain.errors import ConnectorError, ErrorCode, InputInvalid, NotFound, Una
 from store import identity as rows
 from store.database import Database
 from store.secrets import newest
-from store.vault import MasterKeys, SecretVault, environment_secret_names
+from store.vault import MasterKeys, SecretVault, environment_secrets
 
 KEY_1, KEY_2 = bytes(range(32)), bytes(range(32, 64))
 OLD = MasterKeys({"k1": KEY_1})
@@ -55,7 +55,7 @@ async def test_a_secret_that_is_not_set_is_named(database, tenant):
 
 async def test_the_environments_secrets_are_the_default_tenants_and_the_table_wins(database, tenant):
     env = {"STEPWELL_SECRET_A": "new", "AUTOMATE_A": "old", "AUTOMATE_B": "b", "AUTOMATE_C": "", "STEPWELL_JWT": "x"}
-    assert environment_secret_names(env) == {"A", "B"}
+    assert environment_secrets(env) == {"A": "new", "B": "b"}
     own = vault(database, env=env, default_tenant=tenant)
     assert await own.resolve(tenant, {"A", "B"}) == {"A": "new", "B": "b"}
     assert await own.names(tenant) == {"A", "B"}

@@ -14,7 +14,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 from domain.errors import Unavailable
 from domain.ids import SEARCH_TENANT
-from workers.embedded.ports import free_port, is_free
+from workers.embedded.ports import is_free, reserved_port
 from workers.embedded.temporal import EmbeddedTemporal, find_cli, register_search_attributes
 
 
@@ -87,9 +87,17 @@ async def test_missing_search_attributes_are_registered_once(temporal_client):
 
 def test_the_next_free_port_is_taken_when_the_preferred_one_is_busy():
     with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        assert not is_free(port)
-        assert free_port(port) > port
+        busy = other.getsockname()[1]
+        assert not is_free(busy)
+        with reserved_port(busy) as port:
+            assert port > busy
+
+
+def test_two_stacks_that_start_at_once_do_not_agree_on_a_port():
+    with reserved_port(40_000) as first, reserved_port(40_000) as second:
+        assert first != second
+    with reserved_port(40_000) as again:
+        assert again == first
 
 
 def test_a_wrong_cli_path_is_said_so(monkeypatch, tmp_path):

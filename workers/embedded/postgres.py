@@ -5,6 +5,7 @@ Here, as root, the server runs as an unprivileged user, and reaches private fold
 """
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -92,6 +93,9 @@ class EmbeddedPostgres:
         if self._child is not None:
             await self._child.stop()
             self._child = None
+            if self._sockets.parent != self._root:
+                with contextlib.suppress(OSError):  # another user's leftovers may be in it
+                    self._sockets.rmdir()
 
     def _programs(self) -> Path:
         available = _installed_programs()
