@@ -8,8 +8,8 @@ import typer
 
 from cli.failures import ExitCode, print_faults
 from cli.output import AsJson, console, done, print_json, print_table, when
-from cli.platform import Tenant, load_settings, tenant_of, with_platform
-from composition import Platform, describe_actions
+from cli.platform import Tenant, known_actions, load_settings, tenant_of, with_platform
+from composition import Platform
 from config import Settings
 from control.drafts import Draft, definition_files, read_files
 from control.publishing import Published
@@ -33,7 +33,7 @@ def validate(paths: Paths, *, as_json: AsJson = False) -> None:
     """
     settings = load_settings()
     drafts = _read(paths)
-    actions = describe_actions(settings)
+    actions = known_actions(settings)
     faults = [fault for draft in drafts for fault in draft.check(actions, _processes(settings, drafts), None)]
     _tell_of(drafts, faults, "valid", as_json=as_json)
 

@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 import typer
 from rich.text import Text
 
-from cli.checks.finding import Finding, Verdict
+from cli.checks.finding import Finding, Verdict, fail
 from cli.checks.machine import check_definitions, check_machine
 from cli.checks.mail import check_mail
 from cli.checks.postgres import check_postgres
 from cli.checks.temporal import check_temporal
-from cli.failures import ExitCode
+from cli.failures import ExitCode, SettingError
 from cli.output import AsJson, console, print_json
-from cli.platform import load_settings
-from composition import describe_actions
+from cli.platform import known_actions, load_settings
 from config import Settings
 
 app = typer.Typer()
@@ -44,7 +43,10 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 async def _examine(settings: Settings) -> Sequence[Finding]:
     """All findings, in the order in which things depend on each other; servers are asked at the same time."""
-    definitions = check_definitions(settings, describe_actions(settings))
+    try:
+        definitions = check_definitions(settings, known_actions(settings))
+    except SettingError as error:
+        definitions = fail("actions", str(error), "correct that variable")
     postgres, temporal, mail = await asyncio.gather(
         _all(check_postgres(settings)), _all(check_temporal(settings.task_queue)), check_mail(settings)
     )

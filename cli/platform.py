@@ -5,8 +5,8 @@ import getpass
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, TypeVar
 
 import structlog
@@ -16,9 +16,10 @@ from pydantic_settings.exceptions import SettingsError
 from sqlalchemy import text
 
 from cli.failures import SettingError
-from composition import Platform
+from composition import Platform, describe_actions
 from config import Settings
-from domain.errors import NotFound
+from domain.actions import ActionInfo
+from domain.errors import ConnectorError, NotFound
 
 T = TypeVar("T")
 
@@ -36,13 +37,17 @@ def with_platform(work: Callable[[Platform], Awaitable[T]]) -> T:
 
     async def opened() -> T:
         async with AsyncExitStack() as stack:
-            try:
+            with _settings_understood():
                 platform = await stack.enter_async_context(Platform.open(load_settings()))
-            except ValueError as error:  # a setting that a part cannot make sense of
-                raise SettingError(str(error)) from error
             return await work(platform)
 
     return asyncio.run(opened())
+
+
+def known_actions(settings: Settings) -> Mapping[str, ActionInfo]:
+    """The actions of this deployment. Raises ``SettingError``."""
+    with _settings_understood():
+        return describe_actions(settings)
 
 
 def load_settings() -> Settings:
@@ -72,6 +77,15 @@ def operator_name() -> str:
         return f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):  # a container's made-up user has no name
         return f"user {os.getuid()} (command line)"
+
+
+@contextmanager
+def _settings_understood() -> Iterator[None]:
+    """The parts say by ``ValueError``, or as connectors do, that they cannot make sense of a setting."""
+    try:
+        yield
+    except (ValueError, ConnectorError) as error:
+        raise SettingError(str(error)) from error
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

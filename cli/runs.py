@@ -186,4 +186,4 @@ def _confirm(document: dict[str, Any], line: str, *, as_json: bool) -> None:
 def _remark(row: RunRow) -> str:
     if row.error:
         return str(row.error.get("message", ""))[:120]
-    return ", ".join(f"{each.get('kind')} {each.get('what')}" for each in row.waiting_on)
+    return ", ".join(str(each.get("what", "")) for each in row.waiting_on)

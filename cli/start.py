@@ -1,5 +1,6 @@
 """``stepwell run``: start a process and watch it."""
 
+import asyncio
 import time
 from contextlib import nullcontext
 from typing import Annotated
@@ -9,7 +10,7 @@ from rich.live import Live
 
 from cli.arguments import HOW_JSON, json_argument, wait_limit
 from cli.failures import ExitCode
-from cli.output import AsJson, console, done, print_json
+from cli.output import AsJson, console, done, error_console, print_json
 from cli.platform import Tenant, tenant_of, with_platform
 from cli.timeline import run_document, run_panel
 from composition import Platform
@@ -63,7 +64,11 @@ def run(
         )
         if not as_json:
             done(f"accepted as run {accepted.run.id}" if accepted.created else f"this is run {accepted.run.id} already")
-        row, view = await watch(platform, accepted.run, limit.total_seconds(), live=not as_json)
+        try:
+            row, view = await watch(platform, accepted.run, limit.total_seconds(), live=not as_json)
+        except asyncio.CancelledError:  # Ctrl-C
+            error_console().print(f"The run goes on. Look again: stepwell runs show {accepted.run.id} --follow")
+            raise
         _show(row, view, as_json=as_json, waited=wait > 0)
         return row
 

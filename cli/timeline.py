@@ -27,7 +27,7 @@ _SHOWN_CHARACTERS: Final = 300
 
 def run_document(row: RunRow, view: RunView | None = None) -> dict[str, Any]:
     """A run as JSON, its fields named as in the API. With ``view``, as it is now and with its steps."""
-    error = row.error
+    error = row.error if view is None or view.error is None else view.error.model_dump(mode="json")
     document: dict[str, Any] = {
         "execution_id": row.id,
         "workflow_name": row.process,
@@ -44,11 +44,11 @@ def run_document(row: RunRow, view: RunView | None = None) -> dict[str, Any]:
         "created_at": row.created_at,
         "started_at": row.started_at,
         "completed_at": row.finished_at,
+        "error": error,
     }
     if view is not None:
-        error = None if view.error is None else view.error.model_dump(mode="json")
         document |= {"context": row.input, "result": view.result, "steps": _plain(view.steps)}
-    return document | {"error": error}
+    return document
 
 
 def run_panel(row: RunRow, view: RunView, *, details: bool = False) -> RenderableType:
@@ -110,4 +110,4 @@ def _below(step: StepRecord, *, details: bool) -> Iterator[Text]:
 
 def _waiting(on: WaitingOn) -> Text:
     until = f", until {when(on.until)} UTC" if on.until else ""
-    return Text(f"⏸ {on.step} waits on {on.kind}: {on.what}, since {when(on.since)} UTC{until}", style="yellow")
+    return Text(f"⏸ {on.step} waits for {on.what}, since {when(on.since)} UTC{until}", style="yellow")

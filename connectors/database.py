@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -49,7 +50,7 @@ class Rows(BaseModel):
     """The rows, as objects by column name.
 
     Dates and times are ISO 8601, ``numeric`` is text (its digits are exact), ``bytea`` is base64, ``interval`` an
-    ISO 8601 duration; NaN and infinity are text.
+    ISO 8601 duration; NaN and infinity are the texts ``nan``, ``inf`` and ``-inf``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,11 +105,14 @@ async def _read(url: str, request: Query) -> Rows:
     try:
         await connection.set_read_only(True)
         # A server-side cursor: it takes one SELECT only, and no more rows are fetched than are wanted.
-        cursor = connection.cursor(_CURSOR, row_factory=tuple_row)
-        # The text is the definition's own; values are bound.
-        await cursor.execute(request.query.encode(), _bound(request.params) or None)
-        columns = _columns(cursor.description or [])
-        found = await cursor.fetchmany(request.max_rows + 1)
+        async with connection.cursor(_CURSOR, row_factory=tuple_row) as cursor:
+            # The text is the definition's own; values are bound.
+            try:
+                await cursor.execute(request.query.encode(), _bound(request.params) or None)
+            except TypeError as error:  # psycopg's word for "%s" where names are bound
+                raise ConnectorError(ErrorCode.INVALID_INPUT, "placeholders look like %(name)s") from error
+            columns = _columns(cursor.description or [])
+            found = await cursor.fetchmany(request.max_rows + 1)
     finally:
         await connection.close()
     rows = [dict(zip(columns, map(_json, row), strict=True)) for row in found[: request.max_rows]]
@@ -122,7 +126,6 @@ def _columns(description: Sequence[psycopg.Column]) -> list[str]:
         raise ConnectorError(
             ErrorCode.INVALID_INPUT,
             f"two columns are named {twice[0]}; tell them apart with AS",
-            details={"columns": names},
         )
     return names
 
@@ -137,24 +140,22 @@ def _json(value: Any) -> JsonValue:
             return base64.b64encode(value).decode()
         case list():
             return [_json(item) for item in value]
+        case float() if not math.isfinite(value):
+            return str(value)
         case _:
-            document: JsonValue = to_jsonable_python(
-                value, timedelta_mode="iso8601", inf_nan_mode="strings", fallback=str
-            )
+            document: JsonValue = to_jsonable_python(value, timedelta_mode="iso8601", fallback=str)
             return document
 
 
 def _failure(connection: str, error: psycopg.Error) -> ConnectorError:
     """What went wrong, in the words of the database where they are about the query."""
     match error:
-        case errors.ReadOnlySqlTransaction() | errors.InsufficientPrivilege():
+        case errors.ReadOnlySqlTransaction() | errors.ActiveSqlTransaction() | errors.InsufficientPrivilege():
             code = ErrorCode.FORBIDDEN
         case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification():
             code = ErrorCode.AUTH_FAILED
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return ConnectorError(ErrorCode.TRANSIENT_NETWORK, f"the database {connection} cannot be reached just now")
-        case psycopg.InternalError():
-            code = ErrorCode.INTERNAL_ERROR
         case _:
             code = ErrorCode.INVALID_INPUT
     text = error.diag.message_primary or str(error).partition("\n")[0]

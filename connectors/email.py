@@ -196,14 +196,14 @@ class SmtpMailer:
         client = self._client()
         try:
             await client.connect()
+            with suppress(SMTPException, OSError):
+                await client.quit(timeout=_QUIT_SECONDS)
         except SMTPException as error:
             raise _failure(error, ambiguous=False) from error
-        except OSError as error:  # TLS
-            raise ConnectorError(
-                ErrorCode.TRANSIENT_NETWORK, f"the mail server cannot be spoken to: {type(error).__name__}"
-            ) from error
+        except OSError as error:  # TLS, from STARTTLS on
+            raise _unreachable(error, ambiguous=False) from error
         finally:
-            await _close(client)
+            client.close()
 
     def _client(self) -> SMTP:
         return SMTP(

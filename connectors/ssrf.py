@@ -14,6 +14,7 @@ from typing import Final
 
 import httpcore2
 
+from connectors.sockets import Stream
 from domain.errors import ConnectorError, ErrorCode
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -130,7 +131,7 @@ def _refusal(host: str, port: int, why: str) -> ConnectorError:
     )
 
 
-class GuardedBackend(httpcore2.AnyIOBackend):
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Opens TCP connections to addresses that the guard has checked, one after the other until one answers."""
 
     def __init__(self, guard: Guard) -> None:
@@ -141,15 +142,19 @@ class GuardedBackend(httpcore2.AnyIOBackend):
         host: str,
         port: int,
         timeout: float | None = None,  # noqa: ASYNC109  # httpcore's interface
-        local_address: str | None = None,
-        socket_options: Iterable[SocketOption] | None = None,
+        local_address: str | None = None,  # noqa: ARG002
+        socket_options: Iterable[SocketOption] | None = None,  # noqa: ARG002
     ) -> httpcore2.AsyncNetworkStream:
         """Connect to ``host``; ``timeout`` seconds are for all its addresses together."""
         addresses = await self._guard.addresses(host, port)
         share = None if timeout is None else timeout / len(addresses)
         for address in addresses[:-1]:
             try:
-                return await super().connect_tcp(address, port, share, local_address, socket_options)
+                return await Stream.connect(address, port, share)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
-        return await super().connect_tcp(addresses[-1], port, share, local_address, socket_options)
+        return await Stream.connect(addresses[-1], port, share)
+
+    async def sleep(self, seconds: float) -> None:
+        """Httpcore asks for it."""
+        await asyncio.sleep(seconds)

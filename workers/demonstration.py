@@ -79,14 +79,16 @@ async def _call(client: httpx2.AsyncClient, method: str, path: str, **options: A
 
 def _timeline(run: dict[str, Any]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for heading in ("", "step", "action", "ms", "output"):
-        table.add_column(heading, justify="right" if heading == "ms" else "left", no_wrap=heading != "output")
-    for step in run.get("steps") or ():
+    steps = run.get("steps") or ()
+    table.add_column(no_wrap=True)
+    table.add_column("step", no_wrap=True, min_width=max((len(step["name"]) for step in steps), default=0))
+    table.add_column("ms", no_wrap=True, min_width=4, justify="right")
+    table.add_column("output", no_wrap=True)  # takes what is left
+    for step in steps:
         status = StepStatus(step["status"])
         table.add_row(
             _MARKS[status],
             escape(step["name"]),
-            escape(step.get("action") or step["type"]),
             _milliseconds(step),
             escape(_brief(step)),
         )
@@ -102,13 +104,17 @@ def _milliseconds(step: dict[str, Any]) -> str:
     return f"{took / timedelta(milliseconds=1):.0f}"
 
 
-def _brief(step: dict[str, Any], limit: int = 72) -> str:
+def _brief(step: dict[str, Any]) -> str:
     """The first few fields of a step's output, or why it failed."""
     if step.get("error"):
         return str(step["error"]["message"])
-    output = step.get("output")
-    text = ", ".join(f"{name}={value}" for name, value in output.items()) if isinstance(output, dict) else str(output)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    match step.get("output"):
+        case None:
+            return ""
+        case dict() as output:
+            return ", ".join(f"{name}={value}" for name, value in output.items())
+        case output:
+            return str(output)
 
 
 def _print_result(console: Console, run: dict[str, Any]) -> None:

@@ -242,7 +242,7 @@ class _Stack:
         for name, value in lines.items():
             if value is not None:
                 self._console.print(f"  [bold]{name:12}[/]{escape(value)}", soft_wrap=True)
-        self._console.print(f"\nStart another run: [bold]stepwell run {PROCESS} --help[/]. Ctrl-C stops everything.")
+        self._console.print(f"\nStart another run: [bold]stepwell run {PROCESS} --help[/]\nCtrl-C stops everything.")
 
 
 def _external_temporal() -> str | None:

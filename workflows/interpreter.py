@@ -75,6 +75,8 @@ class Interpreter:
     async def run(self) -> Any:
         """Do all steps and give the run's result. Raises what ``workflows.failures`` lists."""
         await self._block(self.program.nodes, "", self._scope)
+        if self.waiting.cancelled:
+            raise RunCancelled
         if self.program.output is None:
             records = self.state.records
             return {

@@ -13,7 +13,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from domain.errors import ErrorCode
@@ -85,12 +85,12 @@ class Lanes:
                 summary=task.summary,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
-        except ActivityError as error:
+        except FailureError as error:
             return await self._after_fast(task, error), None
         return task, outcome
 
-    async def _after_fast(self, task: Task, error: ActivityError) -> Task:
-        cause = error.cause
+    async def _after_fast(self, task: Task, error: FailureError) -> Task:
+        cause = cause_of(error)
         if not isinstance(cause, ApplicationError):
             return task
         if cause.non_retryable or task.retry.max_retries == 0:
@@ -123,23 +123,26 @@ class Lanes:
         self._in_flight.add(handle)
         try:
             outcome: ActionOutcome = await handle
-        except ActivityError as error:
+        except FailureError as error:
             raise StepFailed(_reason(error)) from error
         finally:
             self._in_flight.discard(handle)
         return outcome
 
 
-def _reason(error: ActivityError) -> ErrorInfo:
+def cause_of(error: FailureError) -> BaseException:
+    """Why an activity failed: regular activities wrap their cause, local ones do not."""
+    return error.cause or error if isinstance(error, ActivityError) else error
+
+
+def _reason(error: FailureError) -> ErrorInfo:
     """What people are told of a failed activity."""
-    match error.cause:
+    match cause_of(error):
         case ApplicationError() as cause:
             details = cause.details[0] if cause.details and isinstance(cause.details[0], Mapping) else {}
             return ErrorInfo(code=cause.type or ErrorCode.INTERNAL_ERROR, message=cause.message, details=dict(details))
         case ActivityTimeout() as cause:
             kind = cause.type.name.lower().replace("_", " ") if cause.type else "time"
             return ErrorInfo(code=ErrorCode.TIMEOUT, message=f"the action did not end in time ({kind} limit)")
-        case None:
-            return ErrorInfo(code=ErrorCode.INTERNAL_ERROR, message=error.message)
         case cause:
             return ErrorInfo(code=ErrorCode.INTERNAL_ERROR, message=str(cause))

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic_core import to_json
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 from domain import ids
 from domain.messages import (
@@ -33,6 +33,7 @@ from domain.messages import (
 )
 from workflows.failures import HistoryFull, RunCancelled, RunStopped, StepFailed, run_failed
 from workflows.interpreter import Interpreter
+from workflows.lanes import cause_of
 from workflows.program import program
 from workflows.state import RunState
 from workflows.waiting import ROW_LIMIT, ROW_RETRY
@@ -176,7 +177,7 @@ class Process:
                 start_to_close_timeout=ROW_LIMIT,
                 retry_policy=ROW_RETRY,
             )
-        except ActivityError as error:
+        except FailureError as error:
             raise _refused(error) from error
         if memo is None:
             _add_search_attributes(begun)
@@ -263,12 +264,12 @@ def _add_search_attributes(begun: BegunRun) -> None:
     )
 
 
-def _refused(error: ActivityError) -> ApplicationError:
+def _refused(error: FailureError) -> ApplicationError:
     """Why a run cannot begin."""
-    cause = error.cause
+    cause = cause_of(error)
     if isinstance(cause, ApplicationError):
         return ApplicationError(cause.message, *cause.details, type=cause.type, non_retryable=True)
-    return ApplicationError(str(cause or error), type="INTERNAL_ERROR", non_retryable=True)
+    return ApplicationError(str(cause), type="INTERNAL_ERROR", non_retryable=True)
 
 
 def _shown(record: StepRecord, now: datetime) -> StepRecord:

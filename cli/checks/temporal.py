@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
     GetSystemInfoRequest,
 )
 from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.checks.finding import Finding, fail, ok, warn
@@ -34,7 +35,8 @@ async def check_temporal(task_queue: str) -> AsyncIterator[Finding]:
         system = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=_CALL)
     except (RuntimeError, TimeoutError, RPCError) as error:
         remedy = "check that the server runs and that TEMPORAL_ADDRESS is right; accepted runs start when it is back"
-        yield fail("temporal", f"cannot be reached: {_first_line(error)}", remedy)
+        address = ClientConfig.load_client_connect_config().get("target_host", "127.0.0.1:7233")
+        yield fail("temporal", f"{address} cannot be reached: {_first_line(error)}", remedy)
         return
     yield ok("temporal", f"{client.service_client.config.target_host}, server {system.server_version}")
     namespace = await _namespace(client)

@@ -40,17 +40,15 @@ async def test_rows_come_back_by_column_name(perform):
 
 async def test_values_are_bound_and_never_part_of_the_query(perform):
     hostile = "x'; DROP TABLE crm_leads; --"
-    answer = await perform(
-        "SELECT %(name)s::text AS name, name FROM crm_leads WHERE name = %(name)s".replace(", name ", " "),
-        params={"name": hostile},
-    )
+    answer = await perform("SELECT id FROM crm_leads WHERE name = %(name)s", params={"name": hostile})
     assert answer.rows == []
     assert (await perform("SELECT count(*) AS n FROM crm_leads")).rows == [{"n": 1500}]
 
 
 async def test_lists_and_objects_can_be_bound(perform):
     answer = await perform(
-        "SELECT id, %(doc)s::jsonb ->> 'a' AS a FROM crm_leads WHERE id = ANY(%(ids)s) AND email LIKE '%%x.com' ORDER BY id",
+        "SELECT id, %(doc)s::jsonb ->> 'a' AS a FROM crm_leads"
+        " WHERE id = ANY(%(ids)s) AND email LIKE '%%x.com' ORDER BY id",
         params={"ids": [3, 1], "doc": {"a": "b"}},
     )
     assert answer.rows == [{"id": 1, "a": "b"}, {"id": 3, "a": "b"}]
@@ -62,7 +60,8 @@ async def test_a_percent_sign_is_itself_where_nothing_is_bound(perform):
 
 async def test_every_type_becomes_json(perform):
     answer = await perform(
-        """SELECT 1.10::numeric AS amount, 'NaN'::float8 AS nan, '\\x00ff'::bytea AS bytes, NULL AS nothing, true AS yes,
+        """SELECT 1.10::numeric AS amount, 'NaN'::float8 AS nan,
+           '\\x00ff'::bytea AS bytes, NULL AS nothing, true AS yes,
            '2026-01-02'::date AS day, '2026-01-02 03:04:05+02'::timestamptz AS at, '2 hours'::interval AS span,
            '00000000-0000-0000-0000-000000000001'::uuid AS id, '{"a": [1]}'::jsonb AS doc, ARRAY[1, 2] AS list,
            '10.0.0.0/8'::cidr AS net, int4range(1, 3) AS range, ARRAY['\\x01'::bytea] AS many"""
@@ -70,7 +69,7 @@ async def test_every_type_becomes_json(perform):
     assert answer.rows == [
         {
             "amount": "1.10",
-            "nan": "NaN",
+            "nan": "nan",
             "bytes": "AP8=",
             "nothing": None,
             "yes": True,

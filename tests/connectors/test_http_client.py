@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import inspect
 import logging
-import ssl
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -160,35 +159,13 @@ async def test_a_server_that_is_too_busy_has_done_nothing(web, http):
     assert (error.retryable, error.ambiguous, error.retry_after) == (True, False, timedelta(seconds=7))
 
 
-async def test_a_certificate_that_nobody_trusts_is_not_tried_again(unused_tcp_port, tmp_path):
-    certificate, key = _self_signed(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", unused_tcp_port, ssl=context)
-    client = HttpClient(allow_private=["127.0.0.1"])
+async def test_a_certificate_that_nobody_trusts_is_not_tried_again(tls_server):
+    client = HttpClient(allow_private=["localhost"])
     with pytest.raises(ConnectorError, match="certificate cannot be verified") as error:
-        await client.send("POST", f"https://127.0.0.1:{unused_tcp_port}/")
+        await client.send("POST", tls_server.origin)
     assert (error.value.code, error.value.retryable) == (ErrorCode.CONFIG_INVALID, False)
+    assert not error.value.ambiguous
     await client.close()
-    server.close()
-    await server.wait_closed()
-
-
-def _self_signed(folder):
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
-    ).sign(key, hashes.SHA256())
-    (folder / "c.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "k.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
-    return folder / "c.pem", folder / "k.pem"
 
 
 # --- the map of errors

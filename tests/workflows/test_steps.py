@@ -107,7 +107,9 @@ async def test_a_wait_of_thirty_days_survives_in_the_history(time_skipping, skip
 
 async def test_a_wait_until_a_moment_ends_at_that_moment(time_skipping, skipping_client):
     until = await time_skipping.get_current_time() + timedelta(hours=3)
-    await run(skipping_client, [{"name": "w", "type": "wait", "until": "{{input.until}}"}], {"until": until.isoformat()})
+    await run(
+        skipping_client, [{"name": "w", "type": "wait", "until": "{{input.until}}"}], {"until": until.isoformat()}
+    )
     assert await time_skipping.get_current_time() >= until
 
 
@@ -124,7 +126,10 @@ async def test_a_signal_that_came_before_the_wait_is_not_lost(client):
 
 
 async def test_a_waiting_run_says_what_for_and_goes_on_with_what_the_signal_carries(client):
-    steps = [{"action": "core.wait_for_signal", "config": {"signal": "accepted"}}, echo("after", by="{{step.1.output.by}}")]
+    steps = [
+        {"action": "core.wait_for_signal", "config": {"signal": "accepted"}},
+        echo("after", by="{{step.1.output.by}}"),
+    ]
     async with staged(client, definition("p", steps)) as stage:
         handle = await stage.start("p")
         seen = await until_waiting(handle, "signal")
@@ -164,7 +169,11 @@ async def test_transforms_map_filter_and_set_as_the_source_systems_write_them(cl
             "type": "transform",
             "map": {"source": "{{steps.big.output}}", "template": "{{index}}:{{item.id}}"},
         },
-        {"name": "both", "type": "transform", "set": {"ids": "{{steps.names.output}}", "n": "{{len(steps.big.output)}}"}},
+        {
+            "name": "both",
+            "type": "transform",
+            "set": {"ids": "{{steps.names.output}}", "n": "{{len(steps.big.output)}}"},
+        },
     ]
     orders = [{"id": "a", "total": 5}, {"id": "b", "total": 50}, {"id": "c", "total": 11}]
     result, stage = await run(client, steps, {"orders": orders}, output="{{steps.both.output}}")
@@ -201,7 +210,13 @@ async def test_a_detached_child_goes_on_after_its_parent(client):
 
 @pytest.mark.parametrize("status", ["completed", "failed"])
 async def test_stop_ends_the_run_with_its_result(client, status):
-    stop = {"name": "end", "type": "stop", "status": status, "result": {"why": "{{input.why}}"}, "message": "{{input.why}}"}
+    stop = {
+        "name": "end",
+        "type": "stop",
+        "status": status,
+        "result": {"why": "{{input.why}}"},
+        "message": "{{input.why}}",
+    }
     async with staged(client, definition("p", [stop, echo("never")])) as stage:
         handle = await stage.start("p", {"why": "declined"})
         if status == "failed":
@@ -215,7 +230,11 @@ async def test_stop_ends_the_run_with_its_result(client, status):
 
 async def test_a_dotmac_condition_step_ends_the_run_early_when_false(client):
     steps = [
-        {"name": "only_big", "type": "condition", "condition": {"operator": "gte", "left": "${context.n}", "right": 10}},
+        {
+            "name": "only_big",
+            "type": "condition",
+            "condition": {"operator": "gte", "left": "${context.n}", "right": 10},
+        },
         echo("after"),
     ]
     _, small = await run(client, steps, {"n": 1})
