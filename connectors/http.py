@@ -11,7 +11,8 @@ import httpx2
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import from_json, to_json
 
-from connectors.http_client import Answer, HttpClient
+from connectors.http_answer import Answer
+from connectors.http_client import HttpClient
 from domain.actions import Call, Connector, Effect, action
 from domain.errors import ConnectorError, ErrorCode
 
@@ -78,7 +79,9 @@ class Request(BaseModel):
         description="Request headers. They are never logged or given back.",
         examples=[{"authorization": "Bearer {{$secret.API_TOKEN}}"}],
     )
-    timeout_seconds: float = Field(30.0, gt=0, le=MAX_TIMEOUT_SECONDS, description="For the whole exchange.")
+    timeout_seconds: float | None = Field(
+        None, gt=0, le=MAX_TIMEOUT_SECONDS, description="For the whole exchange; the deployment's own if not given."
+    )
     expect_status: list[Annotated[int, Field(ge=100, le=599)]] = Field(
         default_factory=list,
         description="Statuses outside 2xx that are an answer, not an error.",

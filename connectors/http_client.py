@@ -12,15 +12,13 @@ import base64
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
 import httpcore2
 import httpx2
-from pydantic import JsonValue
 
+from connectors.http_answer import REDIRECTS, Answer, shown, writes
 from connectors.ssrf import Guard, GuardedBackend, Resolver, system_resolver
 from domain.errors import ConnectorError, ErrorCode
 
@@ -28,14 +26,9 @@ CONNECT_SECONDS: Final = 10.0
 MAX_CONNECTIONS: Final = 200
 # Just under the five seconds after which many servers close an idle connection, so that a request seldom meets that.
 KEEPALIVE_SECONDS: Final = 4.0
-MAX_REDIRECTS: Final = 5
+MAXREDIRECTS: Final = 5
 MAX_URL_LENGTH: Final = 8192
-MAX_RETRY_AFTER: Final = timedelta(days=1)
-EXCERPT_LENGTH: Final = 500
 
-_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_SURELY_NOT_DONE: Final = frozenset({501, 503})
 _HEADERS: Final[Mapping[str, str]] = {
     "accept": "*/*",
     "accept-encoding": "gzip, deflate",
@@ -44,81 +37,6 @@ _HEADERS: Final[Mapping[str, str]] = {
 _FOR_ANY_ORIGIN: Final = frozenset({*_HEADERS, "content-type"})
 _DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 _MAX_PORT: Final = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server answered. ``content`` is decompressed; ``url`` has neither credentials nor query."""
-
-    method: str
-    url: str
-    status: int
-    headers: httpx2.Headers
-    content: bytes
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is 2xx."""
-        return self.status // 100 == 2  # noqa: PLR2004
-
-    def text(self) -> str:
-        """The content in its charset, UTF-8 unless it says otherwise; what does not fit is replaced."""
-        try:
-            return self.content.decode(
-                httpx2.Response(200, headers=self.headers).charset_encoding or "utf-8", "replace"
-            )
-        except LookupError:
-            return self.content.decode("utf-8", "replace")
-
-    def retry_after(self) -> timedelta | None:
-        """How long the server asks to wait (RFC 9110, 10.2.3), at most a day."""
-        value = self.headers.get("retry-after", "").strip()
-        if value.isascii() and value.isdigit():
-            wait = timedelta(seconds=min(int(value[:9]), MAX_RETRY_AFTER.total_seconds()))
-        else:
-            try:
-                wait = parsedate_to_datetime(value).replace(tzinfo=UTC) - datetime.now(UTC)
-            except (ValueError, TypeError, OverflowError):
-                return None
-        return max(timedelta(0), min(wait, MAX_RETRY_AFTER))
-
-    def refusal(self) -> ConnectorError:
-        """This answer as an error, for whoever expected another status."""
-        code = status_code(self.status)
-        details: dict[str, JsonValue] = {"status": self.status, "url": self.url}
-        if self.content:
-            details["body"] = self.text()[:EXCERPT_LENGTH].replace("\x00", "\ufffd")
-        hint = ""
-        if self.status in _REDIRECTS:
-            hint = " (a redirect: use the URL that it names, or set follow_redirects)"
-            details["location"] = shown(self.headers.get("location", ""))
-        return ConnectorError(
-            code,
-            f"{self.method} {self.url} was answered with {self.status}{hint}",
-            retry_after=self.retry_after(),
-            ambiguous=self.status >= 500 and self.status not in _SURELY_NOT_DONE and _writes(self.method),  # noqa: PLR2004
-            status=self.status,
-            details=details,
-        )
-
-
-def status_code(status: int) -> ErrorCode:
-    """The error code of an HTTP status that nobody expected."""
-    match status:
-        case 401:
-            return ErrorCode.AUTH_FAILED
-        case 403:
-            return ErrorCode.FORBIDDEN
-        case 404 | 410:
-            return ErrorCode.NOT_FOUND
-        case 408 | 504:
-            return ErrorCode.TIMEOUT
-        case 429:
-            return ErrorCode.RATE_LIMITED
-        case _ if status >= 500:  # noqa: PLR2004
-            return ErrorCode.UPSTREAM_5XX
-        case _:
-            return ErrorCode.INVALID_INPUT
 
 
 def network_code(error: httpx2.RequestError) -> ErrorCode:
@@ -134,14 +52,6 @@ def network_code(error: httpx2.RequestError) -> ErrorCode:
             return ErrorCode.CONFIG_INVALID
         case _:
             return ErrorCode.TRANSIENT_NETWORK
-
-
-def shown(url: str | httpx2.URL) -> str:
-    """``url`` as it may be shown: without credentials, query and fragment."""
-    try:
-        return str(httpx2.URL(url).copy_with(username="", password="", query=None, fragment=None))
-    except httpx2.InvalidURL:
-        return ""
 
 
 class HttpClient:
@@ -186,7 +96,7 @@ class HttpClient:
         extensions = {"timeout": {"connect": min(seconds, CONNECT_SECONDS)}, "trace": progress}
         try:
             async with asyncio.timeout(seconds):
-                return await self._exchange(request, extensions, MAX_REDIRECTS if follow_redirects else 0)
+                return await self._exchange(request, extensions, MAXREDIRECTS if follow_redirects else 0)
         except TimeoutError:
             why = f"no complete answer within {seconds:g} seconds"
             code = ErrorCode.TIMEOUT
@@ -196,12 +106,12 @@ class HttpClient:
             if code is ErrorCode.CONFIG_INVALID:
                 why = "its certificate cannot be verified"
         except ConnectorError as error:
-            error.ambiguous = error.ambiguous or (progress.sent and _writes(method))
+            error.ambiguous = error.ambiguous or (progress.sent and writes(method))
             raise
         raise ConnectorError(
             code,
             f"{request.method} {shown(request.url)} failed: {why}",
-            ambiguous=progress.sent and _writes(method),
+            ambiguous=progress.sent and writes(method),
             details={"url": shown(request.url)},
         )
 
@@ -210,14 +120,14 @@ class HttpClient:
         while True:
             response = await self._transport.handle_async_request(request.built(extensions))
             try:
-                if not limit or response.status_code not in _REDIRECTS or "location" not in response.headers:
+                if not limit or response.status_code not in REDIRECTS or "location" not in response.headers:
                     content = await self._read(request, response)
                     break
             finally:
                 await response.aclose()
             if not redirects:
                 raise ConnectorError(
-                    ErrorCode.INVALID_INPUT, f"{shown(request.url)} leads to more than {MAX_REDIRECTS} redirects"
+                    ErrorCode.INVALID_INPUT, f"{shown(request.url)} leads to more than {MAXREDIRECTS} redirects"
                 )
             redirects -= 1
             request = request.redirected(response.status_code, response.headers["location"])
@@ -344,10 +254,6 @@ def _unreadable() -> ConnectorError:
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, _DEFAULT_PORTS[url.scheme] if url.port is None else url.port
-
-
-def _writes(method: str) -> bool:
-    return method.upper() not in _READING
 
 
 def _untrusted(error: BaseException) -> bool:

@@ -21,7 +21,8 @@ from typing import Any, Final, Literal
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.http_client import Answer, HttpClient, shown
+from connectors.http_answer import Answer, shown
+from connectors.http_client import HttpClient
 from domain.errors import ConnectorError, ErrorCode
 from domain.provisioning import Provisioned, ProvisionOrder
 

@@ -19,6 +19,7 @@ from workers.development import Account
 PROCESS = "lead_to_customer_onboarding"
 
 _POLL_SECONDS = 0.1
+_OTHER_COLUMNS_WIDTH = 13  # mark, milliseconds and the gaps
 _MARKS = {
     StepStatus.COMPLETED: "[green]✓[/]",
     StepStatus.RUNNING: "[cyan]…[/]",
@@ -59,7 +60,7 @@ async def _onboard(client: httpx2.AsyncClient, console: Console, account: Accoun
     with Live(console=console, auto_refresh=False) as live:
         while True:
             run = await _call(client, "GET", path, params={"include_steps": "true", "include_duration": "true"})
-            live.update(_timeline(run), refresh=True)
+            live.update(_timeline(run, console.width), refresh=True)
             if RunStatus(run["status"]).ended:
                 break
             await asyncio.sleep(_POLL_SECONDS)
@@ -77,20 +78,19 @@ async def _call(client: httpx2.AsyncClient, method: str, path: str, **options: A
     return document
 
 
-def _timeline(run: dict[str, Any]) -> Table:
+def _timeline(run: dict[str, Any], width: int) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     steps = run.get("steps") or ()
-    table.add_column(no_wrap=True)
-    table.add_column("step", no_wrap=True, min_width=max((len(step["name"]) for step in steps), default=0))
-    table.add_column("ms", no_wrap=True, min_width=4, justify="right")
-    table.add_column("output", no_wrap=True)  # takes what is left
+    for heading in ("", "step", "ms", "output"):
+        table.add_column(heading, justify="right" if heading == "ms" else "left", no_wrap=True)
+    room = width - max((len(step["name"]) for step in steps), default=0) - _OTHER_COLUMNS_WIDTH
     for step in steps:
         status = StepStatus(step["status"])
         table.add_row(
             _MARKS[status],
             escape(step["name"]),
             _milliseconds(step),
-            escape(_brief(step)),
+            escape(_shortened(_brief(step), room)),
         )
     if not table.row_count:
         table.add_row("[cyan]…[/]", run["status"])
@@ -115,6 +115,10 @@ def _brief(step: dict[str, Any]) -> str:
             return ", ".join(f"{name}={value}" for name, value in output.items())
         case output:
             return str(output)
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 
 
 def _print_result(console: Console, run: dict[str, Any]) -> None:

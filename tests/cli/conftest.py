@@ -87,11 +87,15 @@ def stepwell(environment) -> Stepwell:
 
 
 @pytest.fixture(scope="session")
-def worker(environment) -> Iterator[None]:
-    """``stepwell worker`` as a process of its own."""
+def worker(environment, tmp_path_factory) -> Iterator[None]:
+    """``stepwell worker`` as a process of its own, at work."""
     process = subprocess.Popen(
         [PROGRAM, "worker"], env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    probe = tmp_path_factory.mktemp("probe") / "worker_works.yaml"
+    probe.write_text("{name: worker_works, steps: [{name: a, type: stop}]}")
+    assert call(environment, "publish", probe).code == 0
+    assert "completed" in call(environment, "run", "worker_works", "--wait", 60).out
     yield
     process.terminate()
     process.wait(timeout=30)

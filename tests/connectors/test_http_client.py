@@ -11,7 +11,8 @@ from email.utils import format_datetime
 import httpx2
 import pytest
 
-from connectors.http_client import HttpClient, network_code, status_code
+from connectors.http_answer import status_code
+from connectors.http_client import HttpClient, network_code
 from domain.errors import ConnectorError, ErrorCode
 from tests.connectors.fakes import drop, reply, stall, stall_in_the_middle
 
@@ -65,7 +66,7 @@ async def test_a_compression_bomb_is_stopped_at_the_limit(web, http, compress):
     with pytest.raises(ConnectorError, match="the limit is 65536: ask for less") as error:
         await http.send("GET", web.origin)
     assert error.value.code is ErrorCode.OUTPUT_TOO_LARGE
-    assert error.value.details["size"] < 3_000_000
+    assert int(str(error.value.details["size"])) < 3_000_000
 
 
 async def test_nested_compression_is_refused(web, http):

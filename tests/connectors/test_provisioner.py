@@ -25,14 +25,17 @@ READY = b'{"status": "ready", "endpoints": {"app": "https://app.example"}, "url"
 
 
 @pytest.fixture
-def provision(web, http):
+def beats():
+    return []
+
+
+@pytest.fixture
+def provision(web, http, beats):
     provisioner = HttpProvisioner(http, f"{web.origin}/orders", token="hush", first_pause=timedelta(milliseconds=1))
-    beats = []
 
     async def provision():
         return await provisioner.provision(ORDER, key="run-1/provision", heartbeat=beats.append)
 
-    provision.beats = beats
     return provision
 
 
@@ -56,12 +59,12 @@ async def test_an_order_is_posted_with_key_and_token(web, provision):
         reply(200, b'{"status": "running", "status_url": "/orders/i-1"}', retry_after="0"),
     ],
 )
-async def test_it_is_asked_until_it_is_ready_with_a_heartbeat_each_time(web, provision, accepted):
+async def test_it_is_asked_until_it_is_ready_with_a_heartbeat_each_time(web, provision, beats, accepted):
     web.replies = [accepted, reply(200, b'{"status": "provisioning"}'), reply(200, READY)]
     assert (await provision()).url == "https://jane.example"
     assert [(each.method, each.target) for each in web.received[1:]] == [("GET", "/orders/i-1")] * 2
     assert web.received[2].headers["authorization"] == "Bearer hush"
-    assert len(provision.beats) == 2
+    assert len(beats) == 2
 
 
 async def test_a_failure_is_final_and_says_why(web, provision):

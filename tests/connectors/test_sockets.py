@@ -40,13 +40,11 @@ async def test_a_certificate_must_be_for_the_name_in_the_url(tls_server, certifi
     await client.close()
 
 
-@pytest.mark.parametrize("server", ["web", "tls_server"])
-async def test_much_data_passes_both_ways(request, server, trusting):
-    web = request.getfixturevalue(server)
-    web.replies = [reply(200, b"a" * 20_000_000, "text/plain")]
-    url = f"{web.scheme}://localhost:{web.port}/"
-    answer = await trusting.send("POST", url, content=b"b" * 20_000_000)
-    assert (len(answer.content), len(web.received[0].body)) == (20_000_000, 20_000_000)
+async def test_much_data_passes_both_ways(web, tls_server, trusting):
+    for server in (web, tls_server):
+        server.replies = [reply(200, b"a" * 20_000_000, "text/plain")]
+        answer = await trusting.send("POST", f"{server.scheme}://localhost:{server.port}/", content=b"b" * 20_000_000)
+        assert (len(answer.content), len(server.received[0].body)) == (20_000_000, 20_000_000)
 
 
 async def test_an_idle_connection_that_was_closed_is_not_used_again(web, http):
@@ -67,15 +65,27 @@ async def test_an_idle_connection_that_was_closed_is_not_used_again(web, http):
 
 
 async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(web, http):
-    web.replies = [reply(200, b"first", "text/plain") + reply(200, b"smuggled", "text/plain"), reply(201)]
+    first_is_read, second_is_sent = asyncio.Event(), asyncio.Event()
+
+    async def answer_twice(writer):
+        writer.write(reply(200, b"first", "text/plain"))
+        await first_is_read.wait()
+        writer.write(reply(200, b"smuggled", "text/plain"))
+        await writer.drain()
+        second_is_sent.set()
+
+    web.replies = [answer_twice, reply(201)]
     assert (await http.send("GET", web.origin)).content == b"first"
+    first_is_read.set()
+    await second_is_sent.wait()
+    await asyncio.sleep(0.01)
     assert (await http.send("GET", web.origin)).status == 201
 
 
 async def test_plain_text_where_tls_was_expected_is_a_failure_without_doubt(web):
     client = HttpClient(allow_private=["127.0.0.1"])
     with pytest.raises(ConnectorError) as error:
-        await client.send("POST", f"https://127.0.0.1:{web.port}/", timeout_seconds=2)
+        await client.send("POST", f"https://127.0.0.1:{web.port}/", timeout_seconds=0.3)
     assert not error.value.ambiguous
     await client.close()
 

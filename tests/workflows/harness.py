@@ -1,4 +1,4 @@
-"""Runs definitions on a Temporal server with the platform's interpreter and activities that keep everything in memory."""
+"""Runs definitions on a Temporal server: the platform's interpreter, and activities that keep everything in memory."""
 
 import asyncio
 import shutil
@@ -123,8 +123,9 @@ class Stage:
 
     async def start(self, process: str, run_input: Any = None, **options: Any) -> WorkflowHandle[Any, Any]:
         """Start a run as ``temporal workflow start`` does."""
+        options.setdefault("id", uuid.uuid4().hex)
         return await self.client.start_workflow(
-            process, {} if run_input is None else run_input, id=uuid.uuid4().hex, task_queue=self.task_queue, **options
+            process, {} if run_input is None else run_input, task_queue=self.task_queue, **options
         )
 
     async def result(self, process: str, run_input: Any = None) -> Any:
