@@ -3,11 +3,14 @@
 A ``ValueError`` from here names the environment variable that is missing or wrong.
 """
 
+import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from pydantic import SecretStr
 from temporalio.client import Client
 
@@ -105,6 +108,30 @@ def describe_actions(settings: Settings) -> Mapping[str, ActionInfo]:
     """What the actions of this deployment are called, take and give. Connects to nothing."""
     database = Database(settings.database_url or "postgresql://")
     return build_catalogue(settings, database, _http_client(settings)).infos()
+
+
+def configure_logging() -> None:
+    """Logs as one JSON object a line on standard error, the libraries' too."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processor=structlog.processors.JSONRenderer(),
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
 def _http_client(settings: Settings) -> HttpClient:

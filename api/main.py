@@ -1,7 +1,5 @@
 """The API's process: what it is made of, and how it is served."""
 
-import logging
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -11,7 +9,7 @@ import uvicorn
 
 from api.app import create_app
 from api.parts import Parts
-from composition import Platform
+from composition import Platform, configure_logging
 from config import Settings
 from control.identity import Identity
 from control.secrets import Secrets
@@ -58,30 +56,6 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             secrets=Secrets(platform.database, keys),
             actions=platform.catalogue.infos(),
         )
-
-
-def configure_logging() -> None:
-    """Logs as one JSON object a line on standard error, the libraries' too."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processor=structlog.processors.JSONRenderer(),
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
 def _tokens(settings: Settings) -> AccessTokens:

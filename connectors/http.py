@@ -1,20 +1,17 @@
 """HTTP requests as steps: ``http.get``, ``http.post``, ``http.put``, ``http.patch``, ``http.delete``."""
 
 import base64
-import math
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlencode
 
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from connectors.http_answer import Answer
 from connectors.http_client import HttpClient
 from domain.actions import Call, Connector, Effect, action
-from domain.errors import ConnectorError, ErrorCode
 
 MAX_TIMEOUT_SECONDS: Final = 300.0
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
@@ -49,8 +46,6 @@ _KEPT: Final = frozenset(
         "x-total-count",
     }
 )
-_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_MAYBE_INFINITE: Final = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\t\x20-\x7e]{0,8000}$", strip_whitespace=True)]
@@ -262,42 +257,10 @@ def _body(answer: Answer) -> tuple[JsonValue, str | None]:
         return None, None
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json" or media_type.endswith("+json"):
-        return _json(answer), None
+        return answer.json(), None
     if b"\x00" in answer.content:
         return None, base64.b64encode(answer.content).decode()
     text = answer.text()
     if "\ufffd" in text and not media_type.startswith("text/"):
         return None, base64.b64encode(answer.content).decode()
     return text, None
-
-
-def _json(answer: Answer) -> JsonValue:
-    content = _NUL.sub(rb"\1\\ufffd", answer.content)
-    try:
-        document: JsonValue = from_json(content.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
-    except ValueError as error:
-        raise _not_json(answer, str(error)) from None
-    if _MAYBE_INFINITE.search(content) and _holds_infinity(document):
-        raise _not_json(answer, "a number is too large")
-    return document
-
-
-def _holds_infinity(value: Any) -> bool:
-    match value:
-        case dict():
-            return any(_holds_infinity(inner) for inner in value.values())
-        case list():
-            return any(_holds_infinity(inner) for inner in value)
-        case _:
-            return isinstance(value, float) and math.isinf(value)
-
-
-def _not_json(answer: Answer, why: str) -> ConnectorError:
-    return ConnectorError(
-        ErrorCode.UPSTREAM_5XX,
-        f"{answer.method} {answer.url} was answered with {answer.status} and something that is not JSON: {why}",
-        retryable=answer.method == "GET",
-        ambiguous=answer.method != "GET",
-        status=answer.status,
-        details={"status": answer.status, "url": answer.url},
-    )

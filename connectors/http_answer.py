@@ -1,13 +1,15 @@
 """What a server answered, and what it means as an error."""
 
-from collections.abc import Mapping
+import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from domain.errors import ConnectorError, ErrorCode
 
@@ -17,6 +19,8 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SURELY_NOT_DONE: Final = frozenset({501, 503})
+_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_MAYBE_INFINITE: Final = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,31 @@ class Answer:
             )
         except LookupError:
             return self.content.decode("utf-8", "replace")
+
+    def json(self) -> JsonValue:
+        """The content as JSON. NUL, which no text in Postgres may hold, becomes U+FFFD.
+
+        Raises ``ConnectorError`` for what is not JSON, NaN and numbers beyond a double included; ``ambiguous`` for a
+        writing request, since it was carried out.
+        """
+        content = _NUL.sub(rb"\1\\ufffd", self.content.removeprefix(b"\xef\xbb\xbf"))
+        try:
+            document: JsonValue = from_json(content, allow_inf_nan=False)
+        except ValueError as error:
+            raise self._not_json(str(error)) from None
+        if _MAYBE_INFINITE.search(content) and _holds_infinity(document):
+            raise self._not_json("a number is too large")
+        return document
+
+    def _not_json(self, why: str) -> ConnectorError:
+        return ConnectorError(
+            ErrorCode.UPSTREAM_5XX,
+            f"{self.method} {self.url} was answered with {self.status} and something that is not JSON: {why}",
+            retryable=not writes(self.method),
+            ambiguous=writes(self.method),
+            status=self.status,
+            details={"status": self.status, "url": self.url},
+        )
 
     def retry_after(self) -> timedelta | None:
         """How long the server asks to wait (RFC 9110, 10.2.3), at most a day."""
@@ -105,3 +134,13 @@ def shown(url: str | httpx2.URL) -> str:
         return str(httpx2.URL(url).copy_with(username="", password="", query=None, fragment=None))
     except httpx2.InvalidURL:
         return ""
+
+
+def _holds_infinity(value: Any) -> bool:
+    match value:
+        case dict():
+            return any(_holds_infinity(inner) for inner in value.values())
+        case list():
+            return any(_holds_infinity(inner) for inner in value)
+        case _:
+            return isinstance(value, float) and math.isinf(value)

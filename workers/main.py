@@ -13,7 +13,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.effects import Effects
 from activities.failpoints import Failpoints
 from activities.runs import Runs
-from composition import Platform
+from composition import Platform, configure_logging
 from config import Settings
 from control.connection import connect
 from control.reconciler import Reconciler
@@ -109,4 +109,5 @@ def serve(settings: Settings) -> None:
     """Run the worker until it is asked to stop."""
     import uvloop  # noqa: PLC0415  # absent on Windows
 
+    configure_logging()
     uvloop.run(run_worker(settings))

@@ -3,15 +3,15 @@
 from typing import Any, Literal
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from sqlmodel.sql import sqltypes
 
 from store.tables import metadata
 
 
 def _render(kind: str, value: Any, _: AutogenContext) -> str | Literal[False]:
-    if kind == "type" and isinstance(value, sqlmodel.sql.sqltypes.AutoString):
+    if kind == "type" and isinstance(value, sqltypes.AutoString):
         return f"sa.String(length={value.length})" if value.length else "sa.String()"
     return False
 

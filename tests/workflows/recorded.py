@@ -19,6 +19,7 @@ from domain import ids
 from domain.messages import ResolveStep
 from tests.workflows.harness import definition, staged, until_waiting
 from workers.embedded.temporal import EmbeddedTemporal
+from workflows import interpreter
 
 DIRECTORY = Path(__file__).parent / "histories"
 
@@ -119,15 +120,13 @@ async def record(client: Client, name: str) -> list[str]:
 
 
 async def _record_missing() -> None:
-    import workflows.interpreter as interpreter  # noqa: PLC0415  # its limit is lowered for one case
-
     with TemporaryDirectory() as directory:
         server = EmbeddedTemporal(Path(directory))
         client = await Client.connect(await server.start(), data_converter=pydantic_data_converter)
         usual = interpreter.MAX_EVENTS
         for name, case in CASES.items():
             if not list(DIRECTORY.glob(f"{name}.*.json")):
-                interpreter.MAX_EVENTS = case.max_events or usual  # type: ignore[misc]
+                interpreter.MAX_EVENTS = case.max_events or usual
                 for number, text in enumerate(await record(client, name)):
                     (DIRECTORY / f"{name}.{number}.json").write_text(text)
                 print(f"recorded {name}")  # noqa: T201
