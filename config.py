@@ -20,7 +20,7 @@ _STACK_FILE = "stack.json"
 class Settings(BaseSettings):
     """What an operator may set. Unset means what a developer's machine needs."""
 
-    model_config = SettingsConfigDict(env_prefix="STEPWELL_", env_file=None, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="STEPWELL_", env_file=None, env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
     """Postgres, ``postgresql://user:password@host/name``. The role must own the schema (migrations) and be able to

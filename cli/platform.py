@@ -34,11 +34,13 @@ _TENANT_EXISTS = text("SELECT 1 FROM tenants WHERE id = :tenant")
 def with_platform(work: Callable[[Platform], Awaitable[T]]) -> T:
     """Do ``work`` with the platform of the settings, or of the development stack that runs in this folder."""
     _log_errors_only()
+    settings = load_settings()
+    database_url(settings)
 
     async def opened() -> T:
         async with AsyncExitStack() as stack:
             with _settings_understood():
-                platform = await stack.enter_async_context(Platform.open(load_settings()))
+                platform = await stack.enter_async_context(Platform.open(settings))
             return await work(platform)
 
     return asyncio.run(opened())
@@ -69,6 +71,16 @@ async def tenant_of(platform: Platform, given: str | None) -> str:
             message = f"there is no tenant {tenant!r}: make it with `stepwell tenants create {tenant}`"
             raise NotFound("tenant", tenant, message=message)
     return tenant
+
+
+def database_url(settings: Settings) -> str:
+    """Where Postgres is. Raises ``SettingError`` when nothing says so."""
+    if settings.database_url is None:
+        raise SettingError(
+            f"DATABASE_URL is not set, and no development stack runs in {settings.data_dir}: give the URL of a "
+            "Postgres, postgresql://user:password@host/name, or start all by `stepwell dev`"
+        )
+    return settings.database_url
 
 
 def operator_name() -> str:

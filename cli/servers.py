@@ -12,7 +12,7 @@ import typer
 
 from cli.failures import SettingError
 from cli.output import AsJson, done, print_json
-from cli.platform import load_settings, with_platform
+from cli.platform import database_url, load_settings, with_platform
 from composition import Platform
 from control.identity import ensure_first_admin
 from store.migrate import migrate as apply_migrations
@@ -62,9 +62,7 @@ def migrate(
     repeat, and to run twice at once.
     """
     settings = load_settings()
-    if settings.database_url is None:
-        raise SettingError("DATABASE_URL is not set: give it the URL of a Postgres, as the owner of its schema")
-    apply_migrations(settings.database_url)
+    apply_migrations(database_url(settings))
     told: dict[str, Any] = {"schema": "current"} if schema_only else with_platform(lambda it: _furnish(it, admin))
     if as_json:
         print_json(told)
@@ -87,8 +85,7 @@ async def _furnish(platform: Platform, admin: str) -> dict[str, Any]:
 
 def _serve(module: str) -> None:
     settings = load_settings()
-    if settings.database_url is None:
-        raise SettingError("DATABASE_URL is not set: give it the URL of a Postgres, or start all by `stepwell dev`")
+    database_url(settings)
     try:
         _entry_point(module).serve(settings)
     except ValueError as error:

@@ -147,13 +147,17 @@ class SmtpMailer:
     """
 
     def __init__(self, url: str, sender: str, *, timeout_seconds: float = 30.0) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
             raise ConnectorError(
                 ErrorCode.CONFIG_INVALID, "SMTP_URL must look like smtp://user:password@host:587?starttls=true"
             )
         self._hostname = parts.hostname
-        self._port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        self._port = port or _DEFAULT_PORTS[parts.scheme]
         self._username = unquote(parts.username) if parts.username else None
         self._password = unquote(parts.password) if parts.password else None
         self._use_tls = parts.scheme == "smtps"

@@ -34,8 +34,9 @@ _UPDATE = text(
 _FINISH = text(
     "WITH ended AS (UPDATE runs SET status = :status, result = :result, error = :error, steps = :steps,"
     " waiting_on = '[]', finished_at = :finished_at WHERE id = :run_id AND tenant_id = :tenant RETURNING id)"
-    f" SELECT pg_notify('{CHANNEL_RUN_ENDED}', id::text) FROM ended"
+    " SELECT pg_notify(:channel, id::text) FROM ended"
 ).bindparams(
+    bindparam("channel", CHANNEL_RUN_ENDED),
     bindparam("result", type_=Json),
     bindparam("error", type_=Json),
     bindparam("steps", type_=Json),
@@ -71,5 +72,5 @@ async def update(
 
 
 async def finish(session: AsyncSession, *, tenant: str, run_id: int, end: dict[str, Any]) -> None:
-    """Enter the end of a run (``status``, ``result``, ``error``, ``steps``, ``finished_at``) and wake who waits for it."""
+    """Enter how a run ended (``status``, ``result``, ``error``, ``steps``, ``finished_at``); wake who waits for it."""
     await session.execute(_FINISH, {"tenant": tenant, "run_id": run_id, **end})

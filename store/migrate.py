@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from domain.errors import Unavailable
-from store.database import sqlalchemy_url
+from store.database import APP_ROLE, sqlalchemy_url
 
 _LOCK = 7_483_920_145
 """Advisory lock: two migrations at once wait for each other."""
@@ -35,6 +35,7 @@ def migrate(url: str) -> None:
             connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": _LOCK})
             connection.commit()
             command.upgrade(_config(connection), "head")
+            connection.execute(text(f"GRANT SELECT ON alembic_version TO {APP_ROLE}"))  # for `stepwell doctor`
             connection.commit()
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": _LOCK})
     except OperationalError as error:

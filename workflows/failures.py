@@ -8,7 +8,7 @@ from domain.errors import StepwellError
 from domain.messages import ErrorInfo, RunStatus
 
 
-class StepFailed(Exception):  # noqa: N818  # says what happened, as the others here do
+class StepFailed(Exception):
     """A step has failed for good."""
 
     def __init__(self, error: ErrorInfo) -> None:
@@ -16,7 +16,7 @@ class StepFailed(Exception):  # noqa: N818  # says what happened, as the others 
         self.error = error
 
 
-class RunStopped(Exception):  # noqa: N818
+class RunStopped(Exception):
     """A stop step ends the run."""
 
     def __init__(self, status: RunStatus, result: Any, error: ErrorInfo | None) -> None:
@@ -26,11 +26,11 @@ class RunStopped(Exception):  # noqa: N818
         self.error = error
 
 
-class RunCancelled(Exception):  # noqa: N818
+class RunCancelled(Exception):
     """The run was asked to stop: no further step begins."""
 
 
-class HistoryFull(Exception):  # noqa: N818
+class HistoryFull(Exception):
     """The history is long enough: no further step begins before continue-as-new."""
 
 

@@ -290,7 +290,7 @@ class Interpreter:
             raise HistoryFull
 
 
-class _EffectSkipped(Exception):  # noqa: N818
+class _EffectSkipped(Exception):
     """The effect is unknown, and the step says ``on_unknown: skip``."""
 
 

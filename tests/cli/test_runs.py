@@ -1,6 +1,10 @@
+import os
+import signal
+import subprocess
+
 import pytest
 
-from tests.cli.conftest import call
+from tests.cli.conftest import PROGRAM, call
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -127,3 +131,16 @@ def _until_waiting(stepwell, run):
         if stepwell("runs", "show", run, "--json").json["status"] == "waiting":
             return
     pytest.fail(f"run {run} does not wait")
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_run(stepwell, environment):
+    command = [PROGRAM, "run", "waits", "--wait", "600"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env={**os.environ, **environment}, **pipes) as watching:
+        run = watching.stdout.readline().split()[-1]
+        watching.send_signal(signal.SIGINT)
+        _, told = watching.communicate(timeout=30)
+    assert watching.returncode == 130
+    assert f"stepwell runs show {run} --follow" in told
+    assert "Traceback" not in told
+    _until_waiting(stepwell, run)

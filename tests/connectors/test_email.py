@@ -6,7 +6,7 @@ import base64
 import pytest
 from pydantic import ValidationError
 
-from connectors.email import EmailConnector, SmtpMailer
+from connectors.email import EmailConnector, NoMailer, SmtpMailer
 from connectors.mail_message import envelope
 from domain.actions import Catalogue, Effect
 from domain.errors import ConnectorError, ErrorCode
@@ -257,10 +257,27 @@ async def test_a_wrong_password_is_said_so():
     assert base64.b64encode(b"hush").decode() not in str(error.value)
 
 
-@pytest.mark.parametrize("url", ["", "mail.example.com", "http://mail.example.com", "smtp://", "smtp://:25"])
+@pytest.mark.parametrize(
+    "url", ["", "mail.example.com", "http://mail.example.com", "smtp://", "smtp://:25", "smtp://x:y", "smtp://[x"]
+)
 def test_a_wrong_address_of_the_mail_server_is_refused_at_once(url):
     with pytest.raises(ConnectorError, match="SMTP_URL must look like"):
         SmtpMailer(url, SENDER)
+
+
+async def test_a_deployment_without_mail_server_says_so():
+    with pytest.raises(ConnectorError, match="SMTP_URL is not set") as error:
+        await NoMailer().send(MAIL, key="k")
+    assert (error.value.code, error.value.ambiguous) == (ErrorCode.CONFIG_INVALID, False)
+
+
+async def test_the_way_to_the_mail_server_can_be_checked_without_a_mail(mailer, smtp_sandbox):
+    await mailer.check()
+    await smtp_sandbox.stop()
+    with pytest.raises(ConnectorError) as error:
+        await mailer.check()
+    assert error.value.code is ErrorCode.TRANSIENT_NETWORK
+    assert smtp_sandbox.mails == []
 
 
 class scripted:  # noqa: N801  # reads like a function
