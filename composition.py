@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import SecretStr
@@ -84,9 +85,6 @@ class Platform:
 def build_catalogue(settings: Settings, database: Database, http: HttpClient) -> Catalogue:
     """All actions of this deployment, plug-ins included."""
     mailer = _mailer(settings)
-    provisioner = None
-    if settings.provisioner_url is not None:
-        provisioner = HttpProvisioner(http, settings.provisioner_url, token=_value(settings.provisioner_token))
     return Catalogue(
         [
             CoreConnector(),
@@ -96,7 +94,7 @@ def build_catalogue(settings: Settings, database: Database, http: HttpClient) ->
             BillingService(),
             CommunicationsService(database, mailer),
             CustomerService(),
-            DeploymentService(database, settings.tenant_domain, provisioner),
+            DeploymentService(database, settings.tenant_domain, _provisioner(settings)),
             LicenseService(),
             TicketingService(),
             *plugins(),
@@ -140,6 +138,15 @@ def _http_client(settings: Settings) -> HttpClient:
         max_response_bytes=settings.http_max_response_bytes,
         allow_private=settings.http_allow_private,
     )
+
+
+def _provisioner(settings: Settings) -> HttpProvisioner | None:
+    """The operator's own endpoint may be private; only the provisioner reaches it, not the tenants' ``http.*`` steps."""
+    url = settings.provisioner_url
+    if url is None:
+        return None
+    http = HttpClient(timeout_seconds=settings.http_timeout_seconds, allow_private=[urlsplit(url).netloc])
+    return HttpProvisioner(http, url, token=_value(settings.provisioner_token))
 
 
 def _mailer(settings: Settings) -> Mailer:

@@ -26,7 +26,7 @@ from domain.messages import RunStatus
 from store.database import Database
 from store.tables.business import LeadRow
 
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 60.0
 
 SAMPLED = 5
 """Runs of which the history is looked at."""
@@ -139,7 +139,7 @@ async def _inputs(job: Job, database: Database) -> list[Any]:
     ]  # fmt: skip
     async with database.session(job.tenant) as session:
         for lead in leads:
-            await session.execute(insert(LeadRow).values(**LeadRow(**lead).model_dump()))
+            await session.exec(insert(LeadRow).values(**LeadRow(**lead).model_dump()))
     return [{"lead_id": str(lead["id"])} for lead in leads]
 
 

@@ -27,6 +27,7 @@ from workers.embedded.temporal import EmbeddedTemporal
 
 ROOT = Path(__file__).parent.parent
 
+STEPWELL_WORKER = [str(Path(sys.executable).with_name("stepwell")), "worker"]
 _FOREIGN = ("DATABASE_URL", "PG", "SMTP_URL", "STEPWELL_", "TEMPORAL_")
 
 
@@ -47,7 +48,7 @@ class Stage:
         name = f"load-{next(self._numbers)}"
         job_file, result = self.directory / f"{name}.json", self.directory / f"{name}.result.json"
         job_file.write_text(job.model_dump_json())
-        child = self._start(name, "benchmarks.load", str(job_file), str(result))
+        child = self._start(name, python("benchmarks.load", str(job_file), str(result)))
         try:
             if await child.wait() != 0:
                 raise Unavailable(f"{job.process} could not be measured:\n{child.log_tail(30)}")
@@ -60,17 +61,16 @@ class Stage:
         async with Platform.open(self.settings) as platform:
             await platform.publisher.publish(TENANT, document)
 
-    async def start(self, role: str, module: str, *arguments: str, **environment: str) -> int:
+    async def start(self, role: str, command: list[str], **environment: str) -> int:
         """Start a process that lives until the end; its process id."""
-        child = self._start(role, module, *arguments, **environment)
+        child = self._start(role, command, **environment)
         self.parts.push_async_callback(child.stop)
         return child.pid or 0
 
-    def _start(self, name: str, module: str, *arguments: str, **environment: str) -> ChildProcess:
+    def _start(self, name: str, command: list[str], **environment: str) -> ChildProcess:
         child = ChildProcess(
             name, run_dir=self.directory, log_file=self.directory / f"{name}.log", stop_signal=signal.SIGTERM
         )
-        command = [sys.executable, "-m", module, *arguments]
         child.start(command, env=self.environment | environment, cwd=ROOT)
         return child
 
@@ -102,14 +102,19 @@ async def staged() -> AsyncIterator[Stage]:
         pids = {"server": temporal.pid or 0, "Postgres": postgres.pid or 0}
         stage = Stage(directory, environment, settings, f"http://{LOOPBACK}:{port}/", pids, parts)
         await _prepare(stage)
-        await stage.start("receiver", "benchmarks.receiver", str(port))
+        await stage.start("receiver", python("benchmarks.receiver", str(port)))
         await _until_answers(stage.receiver_url)
-        stage.pids["worker"] = await stage.start("worker", "workers.main")
-        stage.pids["by hand"] = await stage.start("by-hand", "benchmarks.by_hand_worker")
+        stage.pids["worker"] = await stage.start("worker", STEPWELL_WORKER)
+        stage.pids["by hand"] = await stage.start("by-hand", python("benchmarks.by_hand_worker"))
         stage.pids["by hand, unsandboxed"] = await stage.start(
-            "by-hand-unsandboxed", "benchmarks.by_hand_worker", "--unsandboxed"
+            "by-hand-unsandboxed", python("benchmarks.by_hand_worker", "--unsandboxed")
         )
         yield stage
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module with this Python."""
+    return [sys.executable, "-m", module, *arguments]
 
 
 async def _prepare(stage: Stage) -> None:

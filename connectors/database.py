@@ -16,6 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from domain.actions import Call, Connector, Effect, action
 from domain.errors import ConnectorError, ErrorCode
+from domain.schemas import LITERAL
 
 MAX_ROWS: Final = 1000
 DEFAULT_ROWS: Final = 100
@@ -35,7 +36,7 @@ class Query(BaseModel):
         description="One SELECT (or VALUES, or WITH … SELECT). Values come in as %(name)s from params, never as text;"
         " where there are params, write %% for a percent sign.",
         examples=["SELECT id, email FROM customers WHERE created_at > %(since)s ORDER BY id"],
-        json_schema_extra={"x-stepwell-literal": True},
+        json_schema_extra={LITERAL: True},
     )
     params: dict[str, JsonValue] = Field(
         default_factory=dict,

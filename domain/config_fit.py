@@ -12,7 +12,7 @@ from jsonschema.validators import extend
 
 from domain.errors import ExpressionError, Fault
 from domain.placeholders import split
-from domain.schemas import SchemaChecker, checker, value_faults
+from domain.schemas import LITERAL, SchemaChecker, checker, value_faults
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
@@ -102,8 +102,17 @@ def _one_of(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
     yield from SchemaChecker.VALIDATORS[keyword](validator, wanted, instance, schema)
 
 
+def _literal(_validator: Any, wanted: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if wanted and isinstance(instance, _Unknown):
+        yield ValidationError("literal")
+
+
 _KEYWORDS: Final[dict[str, Keyword]] = {**SchemaChecker.VALIDATORS, "type": _type, "oneOf": _one_of}
 
 _ConfigChecker: Any = extend(  # type: ignore[no-untyped-call]
-    SchemaChecker, {keyword: _lenient(keyword, check) for keyword, check in _KEYWORDS.items()}
+    SchemaChecker,
+    {
+        **{keyword: _lenient(keyword, check) for keyword, check in _KEYWORDS.items()},
+        LITERAL: _literal,
+    },
 )

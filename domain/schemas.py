@@ -26,6 +26,9 @@ from domain.errors import ExpressionError, Fault
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 """The only ``$schema`` that is understood."""
 
+LITERAL: Final = "x-stepwell-literal"
+"""Keyword of an action's input: the field is written in the definition, never made of a run's data (such as SQL)."""
+
 MAX_REFERENCES: Final = 20_000
 """How many ``$ref`` may be followed while one value is checked."""
 
@@ -40,7 +43,7 @@ _SHOWN: Final = 80
 _REGISTRY: Final[Registry[Any]] = Registry()
 
 
-class Costly(Exception):  # noqa: N818 - it never leaves the domain
+class Costly(Exception):
     """Checking a value takes too many references: a schema that doubles itself could otherwise go on for ever."""
 
 
@@ -228,6 +231,8 @@ def fault_of(error: Any) -> Fault:
         case "enum":
             reason = f"{given} is none of {', '.join(map(_short, wanted))}"
             remedy = _close(str(error.instance), [str(each) for each in wanted])
+        case _ if kind == LITERAL:
+            reason, remedy = "this must be literal, without placeholders", "pass what varies as parameters"
         case "format":
             reason = f"{given} is not a {wanted}"
         case "pattern":

@@ -95,7 +95,7 @@ def worker(environment, tmp_path_factory) -> Iterator[None]:
     probe = tmp_path_factory.mktemp("probe") / "worker_works.yaml"
     probe.write_text("{name: worker_works, steps: [{name: a, type: stop}]}")
     assert call(environment, "publish", probe).code == 0
-    assert "completed" in call(environment, "run", "worker_works", "--wait", 60).out
+    assert "completed" in call(environment, "run", "worker_works", "--wait", 120).out
     yield
     process.terminate()
     process.wait(timeout=30)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.database import DatabaseConnector
 from domain.actions import ActionInfo, Effect
 from domain.checks import MAX_NESTING, MAX_STEPS, check_definition
 from domain.dialects import parse_definition, read_definition
@@ -352,3 +353,12 @@ def test_any_damage_to_a_good_definition_is_judged_without_a_crash(data):
     else:
         faults = check_definition(definition, actions=ACTIONS, processes=())
         assert all(fault.reason and fault.remedy for fault in faults)
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM t WHERE id = '{{input.id}}'", "{{input.query}}"])
+def test_sql_is_never_made_of_a_runs_data(query):
+    info = DatabaseConnector({}).actions()
+    actions = {action.name: action.info for action in info}
+    step = {"name": "q", "action": "db.query", "config": {"connection": "reports", "query": query}}
+    faults = check_definition(parse_definition({"name": "p", "steps": [step]}), actions=actions, processes=())
+    assert [(fault.path, "literal" in fault.reason) for fault in faults] == [("/steps/0/config/query", True)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.mail import MailSandbox
+from tests.e2e.nursery import Nursery
 from tests.e2e.platform import Installation, installed
 from tests.embedded import create_database, drop_database
 
@@ -26,14 +27,23 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session")
-def install(request, tmp_path_factory, temporal_address) -> Install:
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture(scope="session")
+def install(request, nursery, tmp_path_factory, temporal_address) -> Install:
     """Makes installations: ``async with install(database_url, SMTP_URL=…) as installation``."""
     open_ones = request.config.stash.setdefault(_INSTALLATIONS, [])
 
     @asynccontextmanager
     async def make(database_url: str, *, temporal: str = temporal_address, **env: str) -> AsyncIterator[Installation]:
         directory: Path = tmp_path_factory.mktemp("installation")
-        async with installed(directory, database_url, temporal, f"e2e-{uuid.uuid4().hex}", **env) as installation:
+        async with installed(
+            nursery, directory, database_url, temporal, f"e2e-{uuid.uuid4().hex}", **env
+        ) as installation:
             open_ones.append(installation)
             try:
                 yield installation

@@ -1,9 +1,8 @@
-"""The platform as it runs in production: real processes of ``stepwell worker`` and ``stepwell api``, on real servers."""
+"""The platform as it runs in production: processes of ``stepwell worker`` and ``stepwell api`` on real servers."""
 
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,10 +25,10 @@ from control.runs import Runs
 from services.demo import load_demo
 from store.database import ALL_TENANTS, Database
 from store.tables.business import LeadRow
+from tests.e2e.nursery import Nursery
 from workers.embedded.ports import LOOPBACK, free_port
-from workers.embedded.processes import ChildProcess, clean_environment
+from workers.embedded.processes import clean_environment
 
-PROGRAM = str(Path(sys.executable).with_name("stepwell"))
 TENANT = "tenant-1"
 ADMIN = "admin@example.com"
 PASSWORD = "correct horse battery staple"
@@ -51,40 +50,58 @@ async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float =
 class Process:
     """A command of ``stepwell`` as a process of its own, which may be killed and started again."""
 
-    def __init__(self, name: str, *arguments: str, directory: Path, env: dict[str, str]) -> None:
+    def __init__(self, name: str, *arguments: str, nursery: Nursery, directory: Path, env: dict[str, str]) -> None:
         self.name = name
         self.log_file = directory / f"{name}.log"
-        self._child = ChildProcess(name, run_dir=directory, log_file=self.log_file, stop_signal=signal.SIGKILL)
-        self._command = [PROGRAM, *arguments]
-        self._env = env
         self.deaths: list[int] = []
-        """Exit codes of the processes so far."""
+        """What its processes so far have died of, as exit codes."""
+        self._arguments = arguments
+        self._nursery = nursery
+        self._env = env
+        self._pid: int | None = None
 
     @property
-    def pid(self) -> int | None:
-        return self._child.pid
+    def pid(self) -> int:
+        assert self._pid is not None, f"{self.name} was not started"
+        return self._pid
 
     def start(self) -> None:
-        self._child.start(self._command, env=self._env)
+        self._pid = self._nursery.start(*self._arguments, env=self._env, log_file=self.log_file)
 
     async def kill(self) -> None:
-        """End it as the kernel would, out of memory: without a word."""
-        await self._child.stop()
+        """End it without a word, as the kernel does when memory is short."""
+        if self._pid is not None and not self.has_died():
+            os.kill(self._pid, signal.SIGKILL)
+            await self.end()
+
+    async def end(self) -> int:
+        """Wait for its end, and give the exit code."""
+        while (code := self._nursery.exit_code(self.pid)) is None:
+            await asyncio.sleep(0.02)
+        return code
 
     def has_died(self) -> bool:
-        return self._child.exit_code is not None
+        return self._nursery.exit_code(self.pid) is not None
 
     async def start_again(self) -> None:
-        """After its death; what it died of is kept."""
-        self.deaths.append(await self._child.wait())
-        await self._child.stop()
+        """After its death."""
+        self.deaths.append(await self.end())
         self.start()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it said."""
+
+    code: int
+    said: str
 
 
 @dataclass
 class Installation:
     """A database, a task queue, and the processes that are started on them."""
 
+    nursery: Nursery
     directory: Path
     database_url: str
     temporal_address: str
@@ -118,7 +135,7 @@ class Installation:
 
     def process(self, name: str, *arguments: str, **env: str) -> Process:
         """A process, not started yet. It ends with the installation at the latest."""
-        process = Process(name, *arguments, directory=self.directory, env=self.environment(**env))
+        process = Process(name, *arguments, nursery=self.nursery, directory=self.directory, env=self.environment(**env))
         self.processes.append(process)
         return process
 
@@ -171,9 +188,12 @@ class Installation:
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             yield client
 
-    async def command(self, *arguments: str) -> str:
-        """What a ``stepwell`` command prints; it must succeed."""
-        return await output_of(PROGRAM, *arguments, env=self.environment())
+    async def command(self, *arguments: str) -> Outcome:
+        """How a ``stepwell`` command ends."""
+        command = self.process(f"command-{len(self.processes)}", *arguments)
+        command.start()
+        code = await command.end()
+        return Outcome(code, command.log_file.read_text())
 
     async def furnish(self) -> None:
         """Tenant, administrator, demonstration data and built-in processes, by the product's own functions."""
@@ -235,36 +255,14 @@ def tail(log_file: Path, lines: int = 60) -> str:
     return "\n".join(content.splitlines()[-lines:])
 
 
-async def output_of(program: str, *arguments: str, env: dict[str, str]) -> str:
-    """What a program prints; it must succeed."""
-    code, out = await outcome_of(program, *arguments, env=env)
-    assert code == 0, f"{Path(program).name} {' '.join(arguments)} ended with {code}: {out}"
-    return out
-
-
-async def outcome_of(program: str, *arguments: str, env: dict[str, str]) -> tuple[int, str]:
-    """How a program ends, and what it prints."""
-    process = await asyncio.create_subprocess_exec(
-        program, *arguments, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return process.returncode or 0, out.decode()
-
-
 @asynccontextmanager
 async def installed(
-    directory: Path, database_url: str, temporal_address: str, task_queue: str, **env: str
+    nursery: Nursery, directory: Path, database_url: str, temporal_address: str, task_queue: str, **env: str
 ) -> AsyncIterator[Installation]:
     """A furnished installation without processes; all that it starts is gone at the end."""
     directory.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        installation = Installation(directory, database_url, temporal_address, task_queue, env)
+        installation = Installation(nursery, directory, database_url, temporal_address, task_queue, env)
         stack.push_async_callback(installation.close)
         await installation.furnish()
         yield installation

@@ -1,0 +1,20 @@
+"""The health check of a worker's container."""
+
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from workers.health import is_at_work
+from workflows.process import Process
+
+
+async def test_a_worker_is_healthy_while_it_asks_for_work(temporal_client, temporal_address, task_queue, monkeypatch):
+    monkeypatch.setenv("TEMPORAL_ADDRESS", temporal_address)
+    assert not await is_at_work(task_queue)
+    runner = UnsandboxedWorkflowRunner()
+    async with Worker(temporal_client, task_queue=task_queue, workflows=[Process], workflow_runner=runner):
+        while not await is_at_work(task_queue):
+            pass
+
+
+async def test_a_worker_that_cannot_reach_temporal_is_not_healthy(task_queue, monkeypatch):
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+    assert not await is_at_work(task_queue)
