@@ -141,7 +141,7 @@ def _http_client(settings: Settings) -> HttpClient:
 
 
 def _provisioner(settings: Settings) -> HttpProvisioner | None:
-    """The operator's own endpoint may be private; only the provisioner reaches it, not the tenants' ``http.*`` steps."""
+    """The operator's own endpoint may be private: only the provisioner reaches it, no tenant's ``http.*`` step does."""
     url = settings.provisioner_url
     if url is None:
         return None

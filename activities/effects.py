@@ -122,22 +122,27 @@ class _Performance:
         return ActionOutcome(output=output, size=size, replayed=replayed)
 
     async def in_transaction(self) -> ActionOutcome:
-        """Exactly once: the change and its entry commit together."""
-        async with self.at.database.session(self.call.tenant) as session:
-            known = await ledger.find(session, self.call)
-            if known is None:
-                inside = Transaction.within(self.call, session)
-                outcome = self.outcome(await self.do(inside))
+        """Exactly once: the change and its entry commit together, so that a second try of either undoes both.
+
+        The ledger is asked only when something is amiss, since what it would say is seldom anything but "not yet".
+        """
+        try:
+            async with self.at.database.session(self.call.tenant) as session:
+                outcome = self.outcome(await self.do(Transaction.within(self.call, session)))
                 if await ledger.settle(session, self.call, self.action.name, status="done", outcome=outcome.output):
                     return outcome
-                # Another try was faster by a hair: undo this one, take its outcome.
                 await session.rollback()
-        return await self._known()
+        except ConnectorError:
+            known = await self._known()
+            if known is None:
+                raise
+            return known
+        return await self._known() or self.outcome(None)
 
     async def by_key(self) -> ActionOutcome:
         """Once, by the provider's memory of the key; beyond its lifetime by looking it up."""
         lifetime = self.action.key_lifetime
-        async with self.at.database.session(self.call.tenant) as session:
+        async with self.at.database.statements(self.call.tenant) as session:
             known = await ledger.find(session, self.call)
             if known is None and lifetime is not None:
                 await ledger.intend(session, self.call, self.action.name)
@@ -175,7 +180,7 @@ class _Performance:
 
     async def _intend(self, *, again: bool = False) -> ledger.Entry | None:
         """Enter the intent. None: this try is the one that acts; else what another one has entered."""
-        async with self.at.database.session(self.call.tenant) as session:
+        async with self.at.database.statements(self.call.tenant) as session:
             if await ledger.intend(session, self.call, self.action.name, again=again):
                 return None
             return await ledger.find(session, self.call)
@@ -194,13 +199,13 @@ class _Performance:
         return self.outcome(output)
 
     async def _enter(self, status: str, output: Any = None) -> None:
-        async with self.at.database.session(self.call.tenant) as session:
+        async with self.at.database.statements(self.call.tenant) as session:
             await ledger.settle(session, self.call, self.action.name, status=status, outcome=output)
 
-    async def _known(self) -> ActionOutcome:
-        async with self.at.database.session(self.call.tenant) as session:
+    async def _known(self) -> ActionOutcome | None:
+        async with self.at.database.statements(self.call.tenant) as session:
             known = await ledger.find(session, self.call)
-        return self.outcome(known.outcome if known else None, replayed=True)
+        return None if known is None else self.outcome(known.outcome, replayed=True)
 
     async def _unknown(self, error: ConnectorError | None = None) -> ActionOutcome:
         if self.on_unknown is OnUnknown.SKIP:

@@ -70,7 +70,7 @@ class Runs:
         """Say in the row whether the run waits, and on what."""
         with translated(ids.UPDATE_RUN):
             waiting_on = [wait.model_dump(mode="json") for wait in order.waiting_on]
-            async with self.database.session(order.tenant) as session:
+            async with self.database.statements(order.tenant) as session:
                 await lifecycle.update(
                     session, tenant=order.tenant, run_id=order.run_id, status=order.status, waiting_on=waiting_on
                 )
@@ -86,11 +86,11 @@ class Runs:
                 "steps": [step.model_dump(mode="json", exclude_none=True) for step in order.steps],
                 "finished_at": order.finished_at,
             }
-            async with self.database.session(order.tenant) as session:
+            async with self.database.statements(order.tenant) as session:
                 await lifecycle.finish(session, tenant=order.tenant, run_id=order.run_id, end=end)
 
     async def _begin_accepted(self, order: BeginRun, run_id: int) -> BegunRun:
-        async with self.database.session(order.memo.tenant or self.default_tenant) as session:
+        async with self.database.statements(order.memo.tenant or self.default_tenant) as session:
             row = await lifecycle.begin(
                 session,
                 run_id=run_id,

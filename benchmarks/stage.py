@@ -51,10 +51,15 @@ class Stage:
         child = self._start(name, python("benchmarks.load", str(job_file), str(result)))
         try:
             if await child.wait() != 0:
-                raise Unavailable(f"{job.process} could not be measured:\n{child.log_tail(30)}")
+                raise Unavailable(f"{job.process} could not be measured:\n{child.log_tail()}\n{self._workers_say()}")
         finally:
             await child.stop()
         return Measured.model_validate_json(result.read_bytes())
+
+    def _workers_say(self) -> str:
+        """The ends of the workers' logs, for an error message."""
+        logs = sorted(self.directory.glob("*worker*.log")) + sorted(self.directory.glob("by-hand*.log"))
+        return "\n".join(f"{log.name}: {log.read_text()[-1000:]}" for log in logs)
 
     async def publish(self, document: Document) -> None:
         """Publish a definition for the benchmark's tenant."""

@@ -94,7 +94,7 @@ class Runs:
         with another input) and ``Unavailable`` (no database).
         """
         _check_names(process, idempotency_key)
-        async with self._database.session(tenant) as session:
+        async with self._database.statements(tenant) as session:
             if idempotency_key is not None:
                 earlier = await rows.by_key(session, tenant, process, idempotency_key)
                 if earlier is not None:
@@ -125,7 +125,7 @@ class Runs:
 
     async def get(self, tenant: str, run_id: int) -> RunRow:
         """The run's row. Raises ``NotFound``."""
-        async with self._database.session(tenant) as session:
+        async with self._database.statements(tenant) as session:
             row = await rows.get(session, tenant, run_id)
         if row is None:
             raise NotFound("run", run_id)
@@ -135,7 +135,7 @@ class Runs:
         self, tenant: str, wanted: RunFilter = ALL_RUNS, *, limit: int = 100, offset: int = 0, steps: bool = False
     ) -> tuple[Sequence[RunRow], int]:
         """The wanted runs, the newest first, and how many there are in all. ``steps``: rows come with their steps."""
-        async with self._database.session(tenant) as session:
+        async with self._database.statements(tenant) as session:
             return await rows.page(session, tenant, wanted, limit=min(limit, MAX_PAGE), offset=offset, steps=steps)
 
     async def wait(self, tenant: str, run_id: int, seconds: float) -> RunRow:
@@ -170,7 +170,7 @@ class Runs:
 
         Gives the row as it is now. Raises ``NotFound``, ``Conflict`` (it has ended), ``Unavailable``.
         """
-        async with self._database.session(tenant) as session:
+        async with self._database.statements(tenant) as session:
             cancelled = await rows.cancel_pending(session, tenant, run_id)
         row = await self.get(tenant, run_id)
         if cancelled is None:

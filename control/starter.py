@@ -89,7 +89,7 @@ class Starter:
     async def start_pending(self) -> int:
         """Claim a batch of pending runs and begin to start them; how many there were."""
         values = {"task_queue": self._task_queue, "claim_seconds": CLAIM_SECONDS, "batch": BATCH}
-        async with self._database.session(ALL_TENANTS) as session:
+        async with self._database.statements(ALL_TENANTS) as session:
             runs = (await session.execute(_CLAIM, values)).all()
         if runs:
             self._failpoint("before_start")

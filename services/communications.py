@@ -99,7 +99,7 @@ class CommunicationsService(Connector):
         )
 
     async def _record(self, request: SendTemplateEmail, call: Call) -> tuple[Mail, UUID]:
-        async with self._database.session(call.tenant) as session:
+        async with self._database.statements(call.tenant) as session:
             wanted = {"template": request.template, "tenant": call.tenant, "platform": BUILTIN_TENANT}
             mail = _write(request, (await session.execute(_TEMPLATE, wanted)).one_or_none())
             values = {
@@ -129,7 +129,7 @@ class CommunicationsService(Connector):
             "failure": failure,
             "sent_at": now() if provider_message_id else None,
         }
-        async with self._database.session(call.tenant) as session:
+        async with self._database.statements(call.tenant) as session:
             await session.execute(_SETTLE, values)
 
 

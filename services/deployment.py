@@ -157,7 +157,7 @@ class DeploymentService(Connector):
         except ConnectorError as error:
             if not error.ambiguous:
                 failed = {"tenant": call.tenant, "instance": ordered.instance_id, "failure": str(error)}
-                async with self._database.session(call.tenant) as session:
+                async with self._database.statements(call.tenant) as session:
                     await session.execute(_FAILED, failed)
             raise
         ready = {
@@ -166,7 +166,7 @@ class DeploymentService(Connector):
             "url": made.url,
             "endpoints": made.endpoints,
         }
-        async with self._database.session(call.tenant) as session:
+        async with self._database.statements(call.tenant) as session:
             return _instance((await session.execute(_READY, ready)).one())
 
     async def _order(self, request: ProvisionTenant, call: Call, kind: str) -> Row[Any]:
@@ -177,7 +177,7 @@ class DeploymentService(Connector):
             "license_key": request.license_key,
             "key": call.key,
         }
-        async with self._database.session(call.tenant) as session:
+        async with self._database.statements(call.tenant) as session:
             found = (await session.execute(_LOOK_UP, values)).one()
             if found.instance_id is not None:
                 return found

@@ -1,14 +1,17 @@
 """Sessions on Postgres: always as the application role, always for a tenant."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemySession
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.actions import Call
@@ -20,7 +23,14 @@ APP_ROLE = "stepwell_app"
 ALL_TENANTS = "*"
 """For the platform's own loops (starter, reconciler) and the log-in: sees the rows of every tenant."""
 
-_SET_TENANT = text("SELECT set_config('stepwell.tenant', :tenant, true)")
+_TENANT = "stepwell.tenant"
+_SET_TENANT = "SELECT set_config('stepwell.tenant', %s, false)"
+
+
+class Session(AsyncSession):
+    """SQLModel's session. ``execute`` is SQLAlchemy's own, for statements that are not of one model."""
+
+    execute = SQLAlchemySession.execute  # SQLModel's warns at each call
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +74,27 @@ class Database:
                 "application_name": "stepwell",
             },
         )
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    @asynccontextmanager
-    async def session(self, tenant: str) -> AsyncIterator[AsyncSession]:
+    def session(self, tenant: str) -> AbstractAsyncContextManager[Session]:
         """A transaction that sees the rows of ``tenant`` only: committed at the end, rolled back on an error.
 
         Raises ``Unavailable`` when Postgres cannot be reached.
         """
+        return self._session(self.engine, tenant)
+
+    def statements(self, tenant: str) -> AbstractAsyncContextManager[Session]:
+        """Like ``session``, but each statement commits by itself: one round trip where a transaction takes three."""
+        return self._session(self._autocommit, tenant)
+
+    @asynccontextmanager
+    async def _session(self, engine: AsyncEngine, tenant: str) -> AsyncIterator[Session]:
         try:
-            async with AsyncSession(self.engine, expire_on_commit=False) as session:
-                await session.execute(_SET_TENANT, {"tenant": tenant})
+            async with Session(engine, expire_on_commit=False) as session:
+                await _become(session, tenant)
                 yield session
                 await session.commit()
-        except (OperationalError, TimeoutError) as error:
+        except (OperationalError, PoolExhausted, psycopg.OperationalError) as error:
             raise Unavailable("the database cannot be reached") from error
         except DBAPIError as error:
             if error.connection_invalidated:
@@ -86,6 +104,20 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+async def _become(session: AsyncSession, tenant: str) -> None:
+    """Let the session's connection act for ``tenant``. A pooled connection that did so last needs no round trip."""
+    connection = await (await session.connection()).get_raw_connection()
+    if connection.info.get(_TENANT) == tenant:
+        return
+    driver: Any = connection.driver_connection
+    connection.info.pop(_TENANT, None)
+    autocommit = driver.autocommit
+    await driver.set_autocommit(True)
+    await driver.execute(_SET_TENANT, (tenant,))
+    await driver.set_autocommit(autocommit)
+    connection.info[_TENANT] = tenant
 
 
 def notify(channel: str, payload: object = "") -> Any:

@@ -125,7 +125,7 @@ class SecretVault:
 
     async def names(self, tenant: str) -> set[str]:
         """Names of all secrets that ``tenant`` has, for checks before a run."""
-        async with self._database.session(tenant) as session:
+        async with self._database.statements(tenant) as session:
             stored = {each.name for each in await listing(session, tenant)}
         return stored | self._of_environment(tenant).keys()
 
@@ -134,7 +134,7 @@ class SecretVault:
         self._recent.forget((tenant, name))
 
     async def _read(self, tenant: str, names: Collection[str]) -> dict[str, str]:
-        async with self._database.session(tenant) as session:
+        async with self._database.statements(tenant) as session:
             rows = await newest(session, tenant, names)
         environment = self._of_environment(tenant)
         found = {name: environment[name] for name in names if name in environment}

@@ -75,7 +75,7 @@ def image(tmp_path_factory):
     context, tools, made = place / "build", place / "tools", place / "stepwell"
     context.mkdir()
     subprocess.run([sys.executable, "-m", "venv", tools], check=True)
-    pip = [tools / "bin" / "pip", "--disable-pip-version-check", "--quiet"]
+    pip = [tools / "bin" / "pip", "--disable-pip-version-check", "--quiet", "--retries=1", "--timeout=10"]
     probe = [*pip, "download", "--no-deps", "--dest", place / "probe", "typing-extensions"]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("no package index can be reached")

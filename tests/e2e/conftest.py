@@ -1,11 +1,16 @@
 """Installations of the platform; what their processes log is shown when a test fails."""
 
+import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
+from temporalio.client import Client, WorkflowHistory
 
 from sandbox.mail import MailSandbox
 from tests.e2e.nursery import Nursery
@@ -68,3 +73,39 @@ async def module_mail(tmp_path_factory) -> AsyncIterator[MailSandbox]:
     await sandbox.start()
     yield sandbox
     await sandbox.stop()
+
+
+@dataclass
+class Running:
+    """An installation at work: a worker, an API, a mail server, and the administrator logged in."""
+
+    installation: Installation
+    client: httpx2.AsyncClient
+    mail: MailSandbox
+    temporal: Client
+
+    async def execute(self, process: str, context: dict[str, Any], **headers: str) -> httpx2.Response:
+        return await self.client.post(f"/workflows/execute/{process}?wait=30", json=context, headers=headers)
+
+    async def publish(self, name: str, steps: list[dict[str, Any]], **more: Any) -> None:
+        answer = await self.client.post("/workflows", json={"name": name, "steps": steps, **more})
+        assert answer.status_code == 201, answer.text
+
+    async def history(self, run: Mapping[str, Any]) -> WorkflowHistory:
+        """Temporal's history of a run, given by its row."""
+        return await self.temporal.get_workflow_handle(run["workflow_id"]).fetch_history()
+
+
+@pytest.fixture(scope="module")
+async def running(install, module_database_url, module_mail, temporal_client) -> AsyncIterator[Running]:
+    settings = {
+        "SMTP_URL": module_mail.url,
+        "STEPWELL_HTTP_ALLOW_PRIVATE": "127.0.0.1",
+        "STEPWELL_QUERY_CONNECTIONS": json.dumps({"own": module_database_url}),
+    }
+    async with install(module_database_url, **settings) as installation:
+        worker = installation.worker()
+        await installation.api()
+        await installation.worker_polls(worker, temporal_client)
+        async with installation.client() as client:
+            yield Running(installation, client, module_mail, temporal_client)

@@ -1,7 +1,7 @@
 """A worker is killed at every place where a step could be lost or done twice, in both lanes.
 
-Six onboardings run at once, one for each pair of lane and failpoint. The worker of each is killed in each of the six
-steps, and another one takes over.
+Eighteen onboardings run at once. The worker of each is killed in two of the six steps, always at the same failpoint,
+and another one takes over.
 """
 
 import asyncio
@@ -41,10 +41,11 @@ STEPS = {
 
 @dataclass
 class Journey:
-    """One onboarding whose worker is killed again and again, always at the same point, in each of its steps."""
+    """One onboarding whose worker is killed at the same point of several steps."""
 
     lane: str
     point: str
+    steps: tuple[str, ...]
     directory: Path
     email: str = ""
     run_id: int = 0
@@ -55,8 +56,12 @@ class Journey:
     mails_when_parked: int = 0
 
     @property
+    def name(self) -> str:
+        return f"{self.lane}-{self.point}-{self.steps[0]}"
+
+    @property
     def queue(self) -> str:
-        return f"{self.directory.name}-{self.lane}-{self.point}"
+        return f"{self.directory.name}-{self.name}"
 
     def trace(self, step: str) -> Path:
         """The file that tells that the worker was killed in this step."""
@@ -64,7 +69,7 @@ class Journey:
 
     @property
     def failpoints(self) -> str:
-        return ",".join(f"{self.point}:{step}@{self.trace(step)}" for step in STEPS)
+        return ",".join(f"{self.point}:{step}@{self.trace(step)}" for step in self.steps)
 
 
 @dataclass
@@ -81,8 +86,9 @@ class Traveller:
         lead, journey.email = await at.add_lead(number)
         accepted = await at.runs(self.temporal, journey.queue).accept(TENANT, LANES[journey.lane], {"lead_id": lead})
         journey.run_id = accepted.run.id or 0
-        name = f"worker-{journey.lane}-{journey.point}"
-        journey.worker = worker = at.worker(name, failpoints=journey.failpoints, task_queue=journey.queue)
+        journey.worker = worker = at.worker(
+            f"worker-{journey.name}", failpoints=journey.failpoints, task_queue=journey.queue
+        )
         async with asyncio.timeout(2 * PATIENCE_SECONDS):
             while (run := await at.run(journey.run_id))["status"] not in ENDED:
                 if worker.has_died():
@@ -95,19 +101,17 @@ class Traveller:
 
     async def resolve(self, journey: Journey, step: str) -> None:
         """Do what the operator does: look whether the mail went out, and say so."""
-        if not journey.parked:
-            answer = await self.client.get(f"/workflows/executions/{journey.run_id}", params={"include_steps": True})
-            journey.parked = [each for each in answer.json()["steps"] if each["status"] == "waiting"]
-            journey.mails_when_parked = len(self.mails_of(journey))
+        answer = await self.client.get(f"/workflows/executions/{journey.run_id}", params={"include_steps": True})
+        journey.parked += [each for each in answer.json()["steps"] if each["status"] == "waiting"]
+        journey.mails_when_parked = len(self.mails_of(journey))
         decision = "done" if journey.mails_when_parked else "retry"
         if journey.lane == "fast":
             resolution = {"step": step, "decision": decision, "comment": "looked into the mailbox"}
             answer = await self.client.post(f"/workflows/executions/{journey.run_id}/resolve", json=resolution)
-            # The worker may be killed in the next step before it has answered: 503, and when asked again perhaps 409.
-            assert answer.status_code in {204, 409, 503}, answer.text
+            assert answer.status_code == 204, answer.text
         else:
             command = await self.installation.command("runs", "resolve", str(journey.run_id), step, decision)
-            assert command.code in {0, 1, 3}, command.said
+            assert command.code == 0, command.said
 
     def mails_of(self, journey: Journey) -> list[Any]:
         return [mail for mail in self.mail.mails if mail.recipients == (journey.email,)]
@@ -124,7 +128,7 @@ async def publish_regular_copy(installation: Installation) -> None:
 
 @pytest.fixture(scope="module")
 async def traveller(install, module_database_url, module_mail, temporal_client) -> AsyncIterator[Traveller]:
-    async with install(module_database_url, SMTP_URL=module_mail.url) as installation:
+    async with install(module_database_url, SMTP_URL=module_mail.url, STEPWELL_DATABASE_POOL_SIZE="4") as installation:
         await publish_regular_copy(installation)
         await installation.api()
         async with installation.client() as client:
@@ -132,13 +136,15 @@ async def traveller(install, module_database_url, module_mail, temporal_client) 
 
 
 @pytest.fixture(scope="module")
-async def journeys(traveller) -> dict[tuple[str, str], Journey]:
+async def journeys(traveller) -> dict[tuple[str, str, str], Journey]:
+    """The journey of each lane, point and step, ended."""
     directory = traveller.installation.directory
-    made = {(lane, point): Journey(lane, point, directory) for lane in LANES for point in POINTS}
+    pairs = [tuple(STEPS)[number::3] for number in range(3)]
+    made = [Journey(lane, point, steps, directory) for steps in pairs for lane in LANES for point in POINTS]
     async with asyncio.TaskGroup() as travels:
-        for number, journey in enumerate(made.values()):
+        for number, journey in enumerate(made):
             travels.create_task(traveller.travel(journey, number))
-    return made
+    return {(journey.lane, journey.point, step): journey for journey in made for step in journey.steps}
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -147,7 +153,7 @@ async def journeys(traveller) -> dict[tuple[str, str], Journey]:
 async def test_a_worker_killed_in_a_step_leaves_one_effect_and_one_entry_in_the_ledger(
     traveller, journeys, lane, point, step
 ):
-    journey = journeys[lane, point]
+    journey = journeys[lane, point, step]
     assert journey.trace(step).exists(), "the worker was not killed in this step"
     made = await traveller.installation.rows(STEPS[step], email=journey.email)
     assert len(made) == 1
@@ -162,7 +168,7 @@ async def test_a_worker_killed_in_a_step_leaves_one_effect_and_one_entry_in_the_
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("lane", LANES)
 async def test_a_mail_goes_out_once_and_where_nobody_can_tell_a_person_is_asked(traveller, journeys, lane, point):
-    journey = journeys[lane, point]
+    journey = journeys[lane, point, MAIL_STEP]
     assert len(traveller.mails_of(journey)) == 1
     if point == AFTER_LEDGER:
         assert journey.parked == []
@@ -174,13 +180,14 @@ async def test_a_mail_goes_out_once_and_where_nobody_can_tell_a_person_is_asked(
     assert journey.mails_when_parked == (1 if point == AFTER_CALL else 0)
 
 
+@pytest.mark.parametrize("step", tuple(STEPS)[:3])
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("lane", LANES)
-async def test_the_run_completes_after_six_deaths_as_if_nothing_had_happened(traveller, journeys, lane, point):
-    journey = journeys[lane, point]
+async def test_the_run_completes_as_if_no_worker_had_died(traveller, journeys, lane, point, step):
+    journey = journeys[lane, point, step]
     run = journey.run
     assert (run["status"], run["error"]) == ("completed", None)
-    assert journey.worker.deaths == [-9] * len(STEPS)
+    assert journey.worker.deaths == [-9] * len(journey.steps)
     assert [step["status"] for step in run["steps"]] == ["completed"] * len(STEPS)
     customer = await traveller.installation.row("SELECT * FROM customers WHERE email = :email", email=journey.email)
     ticket = await traveller.installation.row("SELECT * FROM tickets WHERE customer_id = :id", id=customer["id"])
