@@ -45,11 +45,15 @@ class Effects:
         order: PerformAction = activity.payload_converter().from_payload(args[0].payload, PerformAction)
         with translated(order.action):
             async with _heartbeats():
-                outcome = await self._perform(order)
+                return await self.attempt(order)
+
+    async def attempt(self, order: PerformAction) -> ActionOutcome:
+        """One try of the action, inside an activity. Raises ``StepwellError``."""
+        outcome = await self._attempt(order)
         self.failpoints.hit(AFTER_LEDGER, order.step)
         return outcome
 
-    async def _perform(self, order: PerformAction) -> ActionOutcome:
+    async def _attempt(self, order: PerformAction) -> ActionOutcome:
         action = self.catalogue[order.action]
         secrets = await Secrets.resolve(self.vault, order)
         try:

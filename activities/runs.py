@@ -14,9 +14,9 @@ from domain.actions import Catalogue, Effect
 from domain.dialects import parse_definition
 from domain.errors import Conflict, NotFound
 from domain.inputs import accept_input
-from domain.messages import BeginRun, BegunRun, FinishRun, JsonObject, LoadRun, UpdateRun
+from domain.messages import BeginRun, BegunRun, FinishRun, JsonObject, LoadRun, RunKey, UpdateRun
 from domain.steps import ActionStep, Step
-from store import definitions, lifecycle
+from store import definitions, ledger, lifecycle
 from store.database import Database
 from store.tables import DefinitionVersionRow, RunRow
 
@@ -32,6 +32,7 @@ class _Version:
     input_schema: JsonObject
     slow: list[str]
     once: list[str]
+    reads: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,13 @@ class Runs:
                     select(DefinitionVersionRow.body).where(DefinitionVersionRow.digest == order.digest).limit(1)
                 )
                 return dict(found.one())
+
+    @activity.defn(name=ids.EFFECTS_OF_RUN)
+    async def effects(self, order: RunKey) -> list[str]:
+        """The keys of the effects that the run has had, or may have had."""
+        with translated(ids.EFFECTS_OF_RUN):
+            async with self.database.statements(order.tenant) as session:
+                return await ledger.of_run(session, order.tenant, order.run_id)
 
     @activity.defn(name=ids.UPDATE_RUN)
     async def update(self, order: UpdateRun) -> None:
@@ -111,6 +119,7 @@ class Runs:
             input=row.input,
             slow=version.slow,
             once=version.once,
+            reads=version.reads,
         )
 
     async def _adopt(self, order: BeginRun) -> BegunRun:
@@ -149,6 +158,7 @@ class Runs:
             input=accepted,
             slow=version.slow,
             once=version.once,
+            reads=version.reads,
         )
 
     async def _version(self, session: AsyncSession, definition_id: int, digest: str) -> _Version:
@@ -175,6 +185,7 @@ class Runs:
             # What is never tried twice must not be cut short by the fast lane's limit.
             slow=sorted({*slow, *once}),
             once=once,
+            reads=[name for name, info in effects.items() if info.effect is Effect.READ],
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from domain.errors import ConnectorError
 from domain.messages import PerformAction, SecretName, SecretSlot
@@ -92,6 +92,8 @@ def _forms(value: str) -> set[str]:
         value,
         base64.b64encode(raw).decode().rstrip("="),
         base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        quote(value),
         quote(value, safe=""),
+        quote_plus(value),
         json.dumps(value)[1:-1],
     }

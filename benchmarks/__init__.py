@@ -1,0 +1,1 @@
+"""Side-by-side measurements: Stepwell, and the same processes written by hand."""

@@ -27,9 +27,11 @@ async def main(*, unsandboxed: bool) -> None:
     settings = Settings()
     database = Database(settings.database_url or "", pool_size=settings.database_pool_size)
     client = await connect(lazy=False)
-    async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
-        async with _worker(client, database, settings.default_tenant, http, unsandboxed=unsandboxed):
-            await stop.wait()
+    async with (
+        httpx2.AsyncClient(timeout=30, trust_env=False) as http,
+        _worker(client, database, settings.default_tenant, http, unsandboxed=unsandboxed),
+    ):
+        await stop.wait()
     await database.close()
 
 

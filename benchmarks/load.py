@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import uvloop
 from pydantic import BaseModel, Field
-from sqlalchemy import insert
 
 from benchmarks.usage import cpu_seconds, resident_mb
 from composition import Platform
@@ -63,7 +62,7 @@ class Measured(BaseModel):
 
 async def measure(job: Job) -> Measured:
     """Do the job. Raises ``RuntimeError`` when a run does not complete."""
-    settings = Settings()
+    settings = Settings().model_copy(update={"task_queue": job.task_queue})
     async with Platform.open(settings) as platform:
         inputs = await _inputs(job, platform.database)
         async with _starter(job, platform) as start:
@@ -74,7 +73,7 @@ async def measure(job: Job) -> Measured:
             seconds = time.perf_counter() - began
             after = cpu_seconds(job.pids)
             cpu = {name: after[name] - before[name] for name in job.pids} | {"load": time.process_time() - own}
-            events, size = await _histories(platform, done[-SAMPLED:])
+            events, size = await _histories(done[-SAMPLED:])
     return Measured(
         seconds=seconds,
         latencies=latencies,
@@ -133,17 +132,17 @@ async def _inputs(job: Job, database: Database) -> list[Any]:
     if job.feed != "lead":
         return [job.input] * count
     leads = [
-        {"tenant_id": job.tenant, "id": uuid.uuid4(), "name": "Ada", "email": f"{uuid.uuid4().hex}@example.com",
-         "status": "qualified", "source": "benchmark"}
+        LeadRow(
+            tenant_id=job.tenant, id=uuid.uuid4(), name="Ada", email=f"{uuid.uuid4().hex}@example.com", status="new"
+        )
         for _ in range(count)
-    ]  # fmt: skip
+    ]
     async with database.session(job.tenant) as session:
-        for lead in leads:
-            await session.exec(insert(LeadRow).values(**LeadRow(**lead).model_dump()))
-    return [{"lead_id": str(lead["id"])} for lead in leads]
+        session.add_all(leads)
+    return [{"lead_id": str(lead.id)} for lead in leads]
 
 
-async def _histories(platform: Platform, workflow_ids: list[str]) -> tuple[float, float]:
+async def _histories(workflow_ids: list[str]) -> tuple[float, float]:
     """Average number of history events, and bytes."""
     client = await connect(lazy=False)
     seen = [await client.get_workflow_handle(workflow_id).describe() for workflow_id in workflow_ids]

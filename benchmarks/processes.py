@@ -20,7 +20,8 @@ class Scenario:
     process: str
     feed: Literal["lead", "url", "nothing"]
     task_queue: str = ids.TASK_QUEUE
-    steps: int = 6
+    actions: int = 6
+    """Steps of it that are actions."""
 
     @property
     def by_hand(self) -> bool:
@@ -35,7 +36,7 @@ SCENARIOS = (
     Scenario("a2", "by hand, six POSTs", "Posts", "url", BY_HAND),
     Scenario("a2-free", "by hand, six POSTs, unsandboxed", "Posts", "url", BY_HAND_UNSANDBOXED),
     Scenario("c", "Stepwell, six http.post", "bench_posts", "url"),
-    Scenario("d", "Stepwell, forty tiny steps", "bench_tiny", "nothing", steps=40),
+    Scenario("d", "Stepwell, forty tiny steps", "bench_tiny", "nothing", actions=20),
 )
 
 
@@ -48,8 +49,15 @@ def onboarding() -> Document:
             _action("customer", "customer_service.create_from_lead", lead_id="{{input.lead_id}}"),
             _action("basic", "billing_service.create_subscription", customer_id=customer, plan_id="basic-plan"),
             _action("annual", "billing_service.create_subscription", customer_id=customer, plan_id="annual-plan"),
-            _action("standard", "license_service.issue_license", customer_id=customer, license_template_id="standard-license"),
-            _action("trial", "license_service.issue_license", customer_id=customer, license_template_id="trial-license"),
+            _action(
+                "standard",
+                "license_service.issue_license",
+                customer_id=customer,
+                license_template_id="standard-license",
+            ),
+            _action(
+                "trial", "license_service.issue_license", customer_id=customer, license_template_id="trial-license"
+            ),
             _action(
                 "ticket",
                 "ticketing_service.create_ticket",
@@ -110,7 +118,13 @@ def waiting() -> Document:
 
 
 def _definition(name: str, steps: list[Document], **schema: Any) -> Document:
-    return {"name": name, "version": "1", "input": {"type": "object", **schema}, "steps": steps, "output": {"done": True}}
+    return {
+        "name": name,
+        "version": "1",
+        "input": {"type": "object", **schema},
+        "steps": steps,
+        "output": {"done": True},
+    }
 
 
 def _action(name: str, action: str, **config: Any) -> Document:

@@ -14,10 +14,12 @@ from pathlib import Path
 import httpx2
 
 import benchmarks.processes as measured
+from benchmarks.by_hand import BY_HAND, BY_HAND_UNSANDBOXED
 from benchmarks.load import Job, Measured
 from benchmarks.processes import TENANT, Document
 from composition import Platform
 from config import Settings
+from domain import ids
 from domain.errors import Unavailable
 from workers.development import prepare
 from workers.embedded.ports import LOOPBACK, free_port
@@ -33,7 +35,7 @@ _FOREIGN = ("DATABASE_URL", "PG", "SMTP_URL", "STEPWELL_", "TEMPORAL_")
 
 @dataclass
 class Stage:
-    """Where everything is. ``pids``: the processes whose cost is measured, by role."""
+    """Where everything is. ``pids``: process ids of the servers by name, and of the workers by task queue."""
 
     directory: Path
     environment: dict[str, str]
@@ -58,8 +60,12 @@ class Stage:
 
     def _workers_say(self) -> str:
         """The ends of the workers' logs, for an error message."""
-        logs = sorted(self.directory.glob("*worker*.log")) + sorted(self.directory.glob("by-hand*.log"))
-        return "\n".join(f"{log.name}: {log.read_text()[-1000:]}" for log in logs)
+        logs = sorted(log for log in self.directory.glob("*.log") if not log.name.startswith("load"))
+        return "\n".join(f"{log.name}: {log.read_text()[-3000:]}" for log in logs)
+
+    def measured_pids(self, task_queue: str) -> dict[str, int]:
+        """The processes that do the work of that task queue, by what they are."""
+        return {"worker": self.pids[task_queue], "server": self.pids["server"], "Postgres": self.pids["Postgres"]}
 
     async def publish(self, document: Document) -> None:
         """Publish a definition for the benchmark's tenant."""
@@ -109,10 +115,10 @@ async def staged() -> AsyncIterator[Stage]:
         await _prepare(stage)
         await stage.start("receiver", python("benchmarks.receiver", str(port)))
         await _until_answers(stage.receiver_url)
-        stage.pids["worker"] = await stage.start("worker", STEPWELL_WORKER)
-        stage.pids["by hand"] = await stage.start("by-hand", python("benchmarks.by_hand_worker"))
-        stage.pids["by hand, unsandboxed"] = await stage.start(
-            "by-hand-unsandboxed", python("benchmarks.by_hand_worker", "--unsandboxed")
+        stage.pids[ids.TASK_QUEUE] = await stage.start("worker", STEPWELL_WORKER)
+        stage.pids[BY_HAND] = await stage.start(BY_HAND, python("benchmarks.by_hand_worker"))
+        stage.pids[BY_HAND_UNSANDBOXED] = await stage.start(
+            BY_HAND_UNSANDBOXED, python("benchmarks.by_hand_worker", "--unsandboxed")
         )
         yield stage
 

@@ -22,6 +22,9 @@ LOAD_RUN: Final = "runs.load"
 UPDATE_RUN: Final = "runs.update"
 FINISH_RUN: Final = "runs.finish"
 
+EFFECTS_OF_RUN: Final = "runs.effects"
+PERFORM_SEGMENT: Final = "runs.segment"
+
 RESOLVE_UPDATE: Final = "resolve"
 """Update: a person says how a parked step goes on."""
 

@@ -138,6 +138,8 @@ class BegunRun(Message):
     """Actions of the definition that are never tried in the fast lane."""
     once: list[str] = Field(default_factory=list)
     """Actions of the definition that are never tried twice."""
+    reads: list[str] = Field(default_factory=list)
+    """Actions of the definition that change nothing."""
 
 
 class LoadRun(Message):
@@ -146,6 +148,13 @@ class LoadRun(Message):
     tenant: str
     process: str
     digest: str
+
+
+class RunKey(Message):
+    """Input of ``runs.effects``: whose effects the ledger is asked for."""
+
+    run_id: int
+    tenant: str
 
 
 class UpdateRun(Message):
@@ -219,6 +228,47 @@ class ActionOutcome(Message):
     """The ledger knew the outcome: nothing was done again."""
     skipped: bool = False
     """The outcome is unknown and the step says ``on_unknown: skip``."""
+
+
+class SegmentStep(Message):
+    """One step of a segment: its path in the run, and its number in the program."""
+
+    path: str
+    node: int
+
+
+class PerformSegment(Message):
+    """Input of ``runs.segment``: consecutive actions of the fast lane, and what they may read."""
+
+    run_id: int
+    tenant: str
+    process: str
+    digest: str
+    steps: list[SegmentStep]
+    run: JsonObject
+    input: JsonObject
+    outputs: JsonObject
+    """Outputs of earlier steps that these read, by name."""
+    item: Any = None
+    index: int | None = None
+    """The item of a foreach, if the segment stands in one."""
+
+
+class FirstTry(Message):
+    """How the first try of an action went: its outcome, or its error, or neither if it did not end in time."""
+
+    outcome: ActionOutcome | None = None
+    error: ErrorInfo | None = None
+    retryable: bool = False
+    retry_after_seconds: float | None = None
+    started_at: datetime
+    completed_at: datetime
+
+
+class SegmentOutcome(Message):
+    """Output of ``runs.segment``: the first tries, in order, up to one that did not succeed. None: skipped."""
+
+    tries: list[FirstTry | None]
 
 
 class ResolveStep(Message):

@@ -32,6 +32,12 @@ _SETTLE = text(
 ).bindparams(bindparam("outcome", type_=Json))
 
 
+_OF_RUN = text(
+    "SELECT key FROM effects WHERE tenant_id = :tenant AND run_id = :run_id AND status IN ('done', 'intent')"
+    " ORDER BY intended_at DESC LIMIT 5000"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What the ledger knows of an effect."""
@@ -67,3 +73,8 @@ async def settle(session: AsyncSession, call: Call, action: str, *, status: str,
         "outcome": outcome,
     }
     return (await session.execute(_SETTLE, values)).one_or_none() is not None
+
+
+async def of_run(session: AsyncSession, tenant: str, run_id: int) -> list[str]:
+    """The keys of the run's effects that have happened, or may have: the latest 5,000."""
+    return [row.key for row in await session.execute(_OF_RUN, {"tenant": tenant, "run_id": run_id})]

@@ -11,10 +11,10 @@ from store.tables.base import Json, Timestamp
 from store.tables.runs import RunRow
 
 _BEGIN = text(
-    "UPDATE runs SET status = 'running', temporal_run_id = :temporal_run_id,"
-    " started_at = coalesce(started_at, :started_at)"
-    " WHERE id = :run_id AND workflow_id = :workflow_id AND status IN ('pending', 'running', 'waiting')"
-    " AND (temporal_run_id IS NULL OR temporal_run_id = :temporal_run_id)"
+    "UPDATE runs SET status = CASE WHEN status = 'pending' THEN 'running' ELSE status END,"
+    " temporal_run_id = :temporal_run_id, started_at = coalesce(started_at, :started_at)"
+    " WHERE id = :run_id AND workflow_id = :workflow_id"
+    " AND (temporal_run_id = :temporal_run_id OR (temporal_run_id IS NULL AND status = 'pending'))"
     " RETURNING tenant_id, definition_id, digest, version, input"
 ).columns(input=Json)
 
@@ -47,7 +47,10 @@ _FINISH = text(
 async def begin(
     session: AsyncSession, *, run_id: int, workflow_id: str, temporal_run_id: str, started_at: datetime
 ) -> Any:
-    """Mark an accepted run as running. None when there is no such run, or it has ended, or another one has begun it."""
+    """Mark an accepted run as running. None when there is no such run, or another one has begun it, or it was cancelled.
+
+    A run whose first workflow task was lost begins again, and finds even its end in the row; it comes to the same end.
+    """
     values = {
         "run_id": run_id,
         "workflow_id": workflow_id,

@@ -4,8 +4,8 @@ For a container's health check. A worker that waits for Temporal, or has lost it
 """
 
 import asyncio
+import os
 import socket
-import sys
 from datetime import timedelta
 from typing import Final
 
@@ -41,4 +41,5 @@ async def is_at_work(task_queue: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if asyncio.run(is_at_work(Settings().task_queue)) else 1)
+    healthy = asyncio.run(is_at_work(Settings().task_queue))
+    os._exit(0 if healthy else 1)  # at once: threads of the SDK may abort an interpreter that takes itself down

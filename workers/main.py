@@ -13,6 +13,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.effects import Effects
 from activities.failpoints import Failpoints
 from activities.runs import Runs
+from activities.segments import Segments
 from composition import Platform, configure_logging
 from config import Settings
 from control.connection import connect
@@ -38,11 +39,12 @@ def build_worker(platform: Platform, temporal: Client, failpoints: Failpoints) -
     settings = platform.settings
     runs = Runs(platform.database, platform.catalogue, settings.default_tenant)
     effects = Effects(platform.database, platform.catalogue, platform.vault, settings.max_output_bytes, failpoints)
+    segments = Segments(effects, runs)
     return Worker(
         temporal,
         task_queue=settings.task_queue,
         workflows=[Process],
-        activities=[runs.begin, runs.load, runs.update, runs.finish, effects.perform],
+        activities=[runs.begin, runs.load, runs.effects, runs.update, runs.finish, segments.perform, effects.perform],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=settings.max_cached_workflows,
         max_concurrent_activities=settings.max_concurrent_activities,

@@ -5,15 +5,17 @@ what has its record, so that the place where a run stands needs no cursor, howev
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable, Iterator
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from temporalio import workflow
 
 from domain import ids
 from domain.errors import ErrorCode, ExpressionError, StepwellError
-from domain.messages import ErrorInfo, OnUnknown, PerformAction, SecretSlot, StepStatus
+from domain.messages import ErrorInfo, OnUnknown, PerformAction, RunKey, SecretSlot, StepStatus
+from domain.program import Node, Program
 from domain.scope import Scope
+from domain.sizes import require_size
 from domain.steps import (
     ActionStep,
     ApprovalStep,
@@ -31,9 +33,9 @@ from workflows import kinds
 from workflows.failures import HistoryFull, RunCancelled, RunStopped, StepFailed, step_failed
 from workflows.journal import Journal, Place
 from workflows.lanes import Lanes, Task
-from workflows.program import Node, Program
+from workflows.segments import Segments
 from workflows.state import Loop, RunState
-from workflows.waiting import Waiting
+from workflows.waiting import ROW_LIMIT, ROW_RETRY, Waiting
 
 MAX_EVENTS = 3000
 MAX_BYTES = 2_500_000
@@ -58,19 +60,17 @@ class Interpreter:
         self.waiting = Waiting(begun.run_id, begun.tenant)
         self._lanes = Lanes(begun)
         self._journal = Journal(state)
-        self._scope = Scope(
-            input=begun.input,
-            event=begun.input,
-            run={
-                "id": begun.run_id,
-                "tenant": begun.tenant,
-                "process": begun.process,
-                "version": begun.version,
-                "workflow_id": workflow.info().workflow_id,
-                "started_at": state.started_at.isoformat(),
-            },
-            order=program.order,
-        )
+        run = {
+            "id": begun.run_id,
+            "tenant": begun.tenant,
+            "process": begun.process,
+            "version": begun.version,
+            "workflow_id": workflow.info().workflow_id,
+            "started_at": state.started_at.isoformat(),
+        }
+        self._scope = Scope(input=begun.input, event=begun.input, run=run, order=program.order)
+        self._segments = Segments(state, self._lanes, self._journal, run)
+        self._happened: set[str] | None = None
 
     async def run(self) -> Any:
         """Do all steps and give the run's result. Raises what ``workflows.failures`` lists."""
@@ -99,10 +99,10 @@ class Interpreter:
         while self.state.undo:
             self._leave_if_full()
             undo = self.state.undo[-1]
-            order = self._order(f"{undo.path}!undo", undo.action, undo.input, undo.secrets)
             try:
+                order = self._order(f"{undo.path}!undo", undo.action, undo.input, undo.secrets)
                 await self._lanes.perform(Task(order, f"Undo {undo.title or undo.path}", retry=UNDO_RETRY))
-            except StepFailed:
+            except (StepFailed, StepwellError):
                 self.state.residue.append(undo.path)
             else:
                 self._journal.mark(undo.path, status=StepStatus.COMPENSATED)
@@ -110,16 +110,21 @@ class Interpreter:
 
     # --- walking -----------------------------------------------------------------------------------------------
 
-    async def _block(self, nodes: Iterable[Node], prefix: str, scope: Scope) -> Any:
+    async def _block(self, nodes: Sequence[Node], prefix: str, scope: Scope) -> Any:
         output = None
-        for node in nodes:
+        for position, node in enumerate(nodes):
+            segment = [] if self.waiting.cancelled else self._segments.ahead(nodes[position:], prefix)
+            if segment:
+                self._leave_if_full()
+                await self._segments.perform(segment, prefix, scope)
             output = await self._step(Place(node, prefix + node.step.name, scope))
         return output
 
     async def _step(self, at: Place) -> Any:
         if self._journal.is_settled(at.path):
             return self._journal.restore(at)
-        self._leave_if_over()
+        if not self._segments.tried(at.path):  # what has happened is entered, come what may
+            await self._leave_if_over(at)
         self._journal.begin(at)
         again = False
         while True:
@@ -157,6 +162,7 @@ class Interpreter:
             case ProcessStep() as step:
                 self._lanes.events += CHILD_EVENTS
                 child_input = at.render("input")
+                require_size(child_input, step.process)
                 self._journal.mark(at.path, input=child_input)
                 return await kinds.child(step, child_input, at, self.state, self.waiting)
             case StopStep() as step:
@@ -172,7 +178,10 @@ class Interpreter:
         on_unknown = OnUnknown.RETRY if again else step.on_unknown
         order = self._order(at.path, step.action, rendered.value, rendered.secrets, on_unknown)
         summary = f"{at.path}: {step.title}" if step.title else at.path
-        outcome = await self._lanes.perform(Task(order, summary, step.time_limit, step.retry, step.lane))
+        first = self._segments.take(at.path)
+        if first is not None:
+            self._journal.timed(at.path, first)
+        outcome = await self._lanes.perform(Task(order, summary, step.time_limit, step.retry, step.lane), first)
         if outcome.skipped:
             raise _EffectSkipped
         return outcome.output
@@ -202,7 +211,9 @@ class Interpreter:
         """The items to do: those that an earlier history has begun, then the others."""
         yield from [index for index in range(loop.next) if index not in loop.outputs]
         while loop.next < count:
-            self._leave_if_over()
+            if self.waiting.cancelled and not self._happened:
+                raise RunCancelled
+            self._leave_if_full()
             loop.next += 1
             yield loop.next - 1
 
@@ -231,6 +242,7 @@ class Interpreter:
         secrets: list[SecretSlot],
         on_unknown: OnUnknown | None = None,
     ) -> PerformAction:
+        require_size(rendered, action)
         begun = self.state.begun
         return PerformAction(
             run_id=begun.run_id,
@@ -279,10 +291,33 @@ class Interpreter:
                 self._journal.fail(at, error)
                 raise StepFailed(error)
 
-    def _leave_if_over(self) -> None:
-        if self.waiting.cancelled:
+    async def _leave_if_over(self, at: Place) -> None:
+        if self.waiting.cancelled and not await self._has_happened(at):
             raise RunCancelled
         self._leave_if_full()
+
+    async def _has_happened(self, at: Place) -> bool:
+        """Whether a cancelled run has come by this step all the same, in a workflow task that was lost.
+
+        Its effect is in the ledger then, and would be undone by nobody if the walk stopped before it.
+        """
+        begun = self.state.begun
+        if self._happened is None:
+            self._happened = set(
+                await workflow.execute_local_activity(
+                    ids.EFFECTS_OF_RUN,
+                    RunKey(run_id=begun.run_id, tenant=begun.tenant),
+                    result_type=list[str],
+                    start_to_close_timeout=ROW_LIMIT,
+                    retry_policy=ROW_RETRY,
+                )
+            ) - {ids.effect_key(begun.run_id, path) for path in self.state.records}
+        key = ids.effect_key(begun.run_id, at.path)
+        if key in self._happened:
+            self._happened.discard(key)
+            return True
+        changes_nothing = not isinstance(at.step, ActionStep) or at.step.action in begun.reads
+        return changes_nothing and bool(self._happened)
 
     def _leave_if_full(self) -> None:
         full = self._lanes.events + self.waiting.events >= MAX_EVENTS or self._lanes.bytes >= MAX_BYTES

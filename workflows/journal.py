@@ -1,14 +1,15 @@
 """What a run remembers of its steps: records by path, and the compensations that are due."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
 
-from domain.messages import ErrorInfo, StepRecord, StepStatus
+from domain.messages import ErrorInfo, FirstTry, StepRecord, StepStatus
+from domain.program import Node
 from domain.scope import Scope
 from domain.steps import ActionStep, BranchStep, ForeachStep, Step
-from workflows.program import Node
 from workflows.state import RunState, Undo
 
 SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED, StepStatus.COMPENSATED})
@@ -39,6 +40,7 @@ class Journal:
 
     def __init__(self, state: RunState) -> None:
         self._state = state
+        self._ended: dict[str, datetime] = {}
 
     def is_settled(self, path: str) -> bool:
         """Whether the step at ``path`` has ended already."""
@@ -64,9 +66,16 @@ class Journal:
         if record is not None:
             self._state.records[path] = record.model_copy(update=changes)
 
+    def timed(self, path: str, first: FirstTry) -> None:
+        """The step was tried in a segment: it was at work then, not just now."""
+        self.mark(path, started_at=first.started_at)
+        if first.outcome is not None:
+            self._ended[path] = first.completed_at
+
     def complete(self, at: Place, output: Any) -> Any:
         """The step has ended well: its output is visible from now on, its compensation due."""
-        self.mark(at.path, status=StepStatus.COMPLETED, output=output, error=None, completed_at=workflow.now())
+        ended = self._ended.pop(at.path, None) or workflow.now()
+        self.mark(at.path, status=StepStatus.COMPLETED, output=output, error=None, completed_at=ended)
         at.scope.set_output(at.step.name, output)
         self.plan_undo(at)
         return output

@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from domain.errors import ErrorCode
-from domain.messages import ActionOutcome, BegunRun, ErrorInfo, PerformAction
+from domain.messages import ActionOutcome, BegunRun, ErrorInfo, FirstTry, PerformAction
 from domain.steps import Retry
 from workflows.failures import StepFailed
 
@@ -31,7 +31,7 @@ FAST_EVENTS = 1
 REGULAR_EVENTS = 7
 """History events of an action in each lane, roughly and rather too many."""
 
-_ONCE = RetryPolicy(maximum_attempts=1)
+ONCE = RetryPolicy(maximum_attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,16 @@ class Lanes:
         self.events = 0
         self.bytes = 0
 
-    async def perform(self, task: Task) -> ActionOutcome:
-        """The outcome of the action. Raises ``StepFailed`` when the last try has failed."""
-        action = task.order.action
+    def is_fast(self, action: str, lane: str | None) -> bool:
+        """Whether an action is first tried in the fast lane."""
+        return lane == "fast" or (lane is None and action not in self._slow)
+
+    async def perform(self, task: Task, first: FirstTry | None = None) -> ActionOutcome:
+        """The outcome of the action; ``first`` is its try in a segment. Raises ``StepFailed`` after the last try."""
         outcome = None
-        if task.lane == "fast" or (task.lane is None and action not in self._slow):
+        if first is not None:
+            task, outcome = await self._after_first(task, first)
+        elif self.is_fast(task.order.action, task.lane):
             task, outcome = await self._try_fast(task)
         if outcome is None:
             outcome = await self._regular(task)
@@ -81,7 +86,7 @@ class Lanes:
                 task.order,
                 result_type=ActionOutcome,
                 start_to_close_timeout=min(FAST_LIMIT, task.timeout),
-                retry_policy=_ONCE,
+                retry_policy=ONCE,
                 summary=task.summary,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
@@ -93,12 +98,23 @@ class Lanes:
         cause = cause_of(error)
         if not isinstance(cause, ApplicationError):
             return task
-        if cause.non_retryable or task.retry.max_retries == 0:
-            raise StepFailed(_reason(error)) from error
-        delay = cause.next_retry_delay or task.retry.initial_delay
+        return await self._again(task, _reason(error), cause.next_retry_delay, retryable=not cause.non_retryable)
+
+    async def _after_first(self, task: Task, first: FirstTry) -> tuple[Task, ActionOutcome | None]:
+        if first.error is not None:
+            seconds = first.retry_after_seconds
+            delay = None if seconds is None else timedelta(seconds=seconds)
+            task = await self._again(task, first.error, delay, retryable=first.retryable)
+        return task, first.outcome
+
+    async def _again(self, task: Task, error: ErrorInfo, delay: timedelta | None, *, retryable: bool) -> Task:
+        """What is left to try after a failure, once it may be tried again. Raises ``StepFailed`` if nothing is."""
+        retries = task.retry.max_retries
+        if not retryable or retries == 0:
+            raise StepFailed(error)
         self.events += 5
-        await workflow.sleep(delay, summary=f"{task.summary}: next try after {cause.type}")
-        return replace(task, retry=task.retry.model_copy(update={"max_retries": task.retry.max_retries - 1}))
+        await workflow.sleep(delay or task.retry.initial_delay, summary=f"{task.summary}: next try after {error.code}")
+        return replace(task, retry=task.retry.model_copy(update={"max_retries": retries - 1}))
 
     async def _regular(self, task: Task) -> ActionOutcome:
         self.events += REGULAR_EVENTS

@@ -31,10 +31,10 @@ from domain.messages import (
     StepRecord,
     StepStatus,
 )
+from domain.program import program
 from workflows.failures import HistoryFull, RunCancelled, RunStopped, StepFailed, run_failed
 from workflows.interpreter import Interpreter
 from workflows.lanes import cause_of
-from workflows.program import program
 from workflows.state import RunState
 from workflows.waiting import ROW_LIMIT, ROW_RETRY
 

@@ -1,5 +1,8 @@
 """The health check of a worker's container."""
 
+import asyncio
+import sys
+
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workers.health import is_at_work
@@ -13,6 +16,12 @@ async def test_a_worker_is_healthy_while_it_asks_for_work(temporal_client, tempo
     async with Worker(temporal_client, task_queue=task_queue, workflows=[Process], workflow_runner=runner):
         while not await is_at_work(task_queue):
             pass
+        monkeypatch.setenv("STEPWELL_TASK_QUEUE", task_queue)
+        check = await asyncio.create_subprocess_exec(sys.executable, "-m", "workers.health")
+        assert await check.wait() == 0
+    monkeypatch.setenv("STEPWELL_TASK_QUEUE", f"{task_queue}-other")
+    check = await asyncio.create_subprocess_exec(sys.executable, "-m", "workers.health")
+    assert await check.wait() == 1
 
 
 async def test_a_worker_that_cannot_reach_temporal_is_not_healthy(task_queue, monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 from temporalio.client import Client, WorkflowHistory
 
 from sandbox.mail import MailSandbox
+from tests.e2e.echo import EchoServer, echoing
 from tests.e2e.nursery import Nursery
 from tests.e2e.platform import Installation, installed
 from tests.embedded import create_database, drop_database
@@ -109,3 +110,9 @@ async def running(install, module_database_url, module_mail, temporal_client) ->
         await installation.worker_polls(worker, temporal_client)
         async with installation.client() as client:
             yield Running(installation, client, module_mail, temporal_client)
+
+
+@pytest.fixture
+def echo() -> Iterator[EchoServer]:
+    with echoing() as server:
+        yield server

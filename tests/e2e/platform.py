@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import psycopg
 from sqlalchemy import text
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -199,8 +201,10 @@ class Installation:
         """Tenant, administrator, demonstration data and built-in processes, by the product's own functions."""
         await ensure_first_admin(self.database, TENANT, email=ADMIN, password=PASSWORD)
         await load_demo(self.database, TENANT)
-        settings = Settings(DATABASE_URL=self.database_url)
-        await self.publisher.publish_directory(settings.definitions_dir)
+        await self.publisher.publish_directory(Settings().definitions_dir)
+        async with await psycopg.AsyncConnection.connect(self.database_url) as owner:
+            # Installations share a Temporal server, and workflow ids are made of the numbers of runs.
+            await owner.execute(f"ALTER TABLE runs ALTER id RESTART WITH {uuid.uuid4().time_low * 1000 + 1}")
 
     @property
     def publisher(self) -> Publisher:
@@ -253,6 +257,21 @@ def tail(log_file: Path, lines: int = 60) -> str:
     """The end of a log."""
     content = log_file.read_text(errors="replace") if log_file.exists() else "(no log)"
     return "\n".join(content.splitlines()[-lines:])
+
+
+async def outcome_of(program: str, *arguments: str, env: dict[str, str]) -> Outcome:
+    """How a program that is not ours ends, and what it says."""
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Outcome(process.returncode or 0, said.decode())
 
 
 @asynccontextmanager

@@ -1,5 +1,7 @@
 """The onboarding over HTTP, by the very requests of the document that Stepwell's API follows."""
 
+from typing import Any
+
 import pytest
 
 from services.demo import DEMO_LEAD
@@ -30,7 +32,7 @@ TABLES = ("customers", "subscriptions", "licenses", "instances", "mails", "ticke
 
 
 @pytest.fixture(scope="module")
-async def first(running) -> dict:
+async def first(running) -> dict[str, Any]:
     """The answer to the document's first request."""
     answer = await running.execute(PROCESS, LEAD)
     assert answer.status_code == 200, answer.text

@@ -59,10 +59,6 @@ class Journey:
     def name(self) -> str:
         return f"{self.lane}-{self.point}-{self.steps[0]}"
 
-    @property
-    def queue(self) -> str:
-        return f"{self.directory.name}-{self.name}"
-
     def trace(self, step: str) -> Path:
         """The file that tells that the worker was killed in this step."""
         return self.directory / f"killed-{self.lane}-{self.point}-{step}"
@@ -84,11 +80,10 @@ class Traveller:
     async def travel(self, journey: Journey, number: int) -> None:
         at = self.installation
         lead, journey.email = await at.add_lead(number)
-        accepted = await at.runs(self.temporal, journey.queue).accept(TENANT, LANES[journey.lane], {"lead_id": lead})
+        queue = f"{at.task_queue}-{journey.name}"
+        accepted = await at.runs(self.temporal, queue).accept(TENANT, LANES[journey.lane], {"lead_id": lead})
         journey.run_id = accepted.run.id or 0
-        journey.worker = worker = at.worker(
-            f"worker-{journey.name}", failpoints=journey.failpoints, task_queue=journey.queue
-        )
+        journey.worker = worker = at.worker(f"worker-{journey.name}", failpoints=journey.failpoints, task_queue=queue)
         async with asyncio.timeout(2 * PATIENCE_SECONDS):
             while (run := await at.run(journey.run_id))["status"] not in ENDED:
                 if worker.has_died():

@@ -16,8 +16,11 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.failures import translated
+from activities.segments import Segments
 from domain import ids
 from domain.dialects import parse_definition
+from domain.errors import ConnectorError, ErrorCode
 from domain.messages import (
     ActionOutcome,
     BeginRun,
@@ -25,6 +28,7 @@ from domain.messages import (
     FinishRun,
     LoadRun,
     PerformAction,
+    RunKey,
     RunView,
     UpdateRun,
 )
@@ -61,10 +65,12 @@ class World:
         if order.process not in self.definitions:
             known = ", ".join(self.definitions)
             raise ApplicationError(f"there is no process, only {known}", type="NOT_FOUND", non_retryable=True)
-        self.begun.append(order)
+        if order.temporal_run_id not in [earlier.temporal_run_id for earlier in self.begun]:
+            self.begun.append(order)
+        number = [earlier.temporal_run_id for earlier in self.begun].index(order.temporal_run_id) + 1
         definition = parse_definition(self.definitions[order.process])
         return BegunRun(
-            run_id=order.memo.run_id or len(self.begun),
+            run_id=order.memo.run_id or number,
             tenant=order.memo.tenant or "tenant-1",
             process=order.process,
             version=definition.version,
@@ -79,6 +85,10 @@ class World:
     async def load(self, order: LoadRun) -> dict[str, Any]:
         return parse_definition(self.definitions[order.process]).body
 
+    @activity.defn(name=ids.EFFECTS_OF_RUN)
+    async def effects_of_run(self, order: RunKey) -> list[str]:
+        return [effect.key for effect in self.effects if effect.run_id == order.run_id]
+
     @activity.defn(name=ids.UPDATE_RUN)
     async def update(self, order: UpdateRun) -> None:
         self.updates.append(order)
@@ -90,14 +100,18 @@ class World:
     @activity.defn(dynamic=True)
     async def perform(self, args: Sequence[RawValue]) -> ActionOutcome:
         order = activity.payload_converter().from_payload(args[0].payload, PerformAction)
+        with translated(order.action):
+            return await self.attempt(order)
+
+    async def attempt(self, order: PerformAction) -> ActionOutcome:
         self.attempts[order.key] = self.attempts.get(order.key, 0) + 1
         match order.action:
             case "test.fail":
-                raise ApplicationError(order.input.get("message", "no"), type="INVALID_INPUT", non_retryable=True)
+                raise ConnectorError(ErrorCode.INVALID_INPUT, order.input.get("message", "no"))
             case "test.flaky" if self.attempts[order.key] <= order.input["times"]:
-                raise ApplicationError("not yet", type="UPSTREAM_5XX")
+                raise ConnectorError(ErrorCode.UPSTREAM_5XX, "not yet")
             case "test.unknown" if order.on_unknown != "retry":
-                raise ApplicationError("nobody knows", type="OUTCOME_UNKNOWN", non_retryable=True)
+                raise ConnectorError(ErrorCode.OUTCOME_UNKNOWN, "nobody knows")
             case "test.skipped":
                 return ActionOutcome(skipped=True)
             case "test.hang":
@@ -163,11 +177,20 @@ async def staged(client: Client, *documents: dict[str, Any], **world: Any) -> As
     """A worker that knows these definitions."""
     stage = Stage(client, f"test-{uuid.uuid4().hex}", World({d["name"]: d for d in documents}, **world))
     acts = stage.world
+    segments = Segments(acts, acts)  # type: ignore[arg-type]  # the world stands for effects and rows
     async with Worker(
         client,
         task_queue=stage.task_queue,
         workflows=[Process],
-        activities=[acts.begin, acts.load, acts.update, acts.finish, acts.perform],
+        activities=[
+            acts.begin,
+            acts.load,
+            acts.effects_of_run,
+            acts.update,
+            acts.finish,
+            acts.perform,
+            segments.perform,
+        ],
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         yield stage
