@@ -49,7 +49,7 @@ async def begin(
 ) -> Any:
     """Mark an accepted run as running. None when there is no such run, or another one has begun it, or it was cancelled.
 
-    A run whose first workflow task was lost begins again, and finds even its end in the row; it comes to the same end.
+    A run whose first workflow task was lost begins again, even if its row says that it has ended.
     """
     values = {
         "run_id": run_id,

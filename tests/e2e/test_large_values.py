@@ -58,23 +58,29 @@ def fetches(echo: Any, count: int) -> list[dict[str, Any]]:
 
 
 async def test_a_result_that_is_too_large_together_fails_the_run(running, echo):
-    error = await failed(running, "large_together", fetches(echo, 30))
+    error = await failed(running, "large_together", fetches(echo, 6))
     assert error["code"] == "TOO_LARGE"
     assert "let `output` choose" in error["message"]
 
 
+async def test_a_run_that_remembers_too_much_fails_and_says_so(running, echo):
+    error = await failed(running, "large_memory", fetches(echo, 30), output={"ok": True})
+    assert error["code"] == "TOO_LARGE"
+    assert "keep large outputs elsewhere" in error["message"]
+
+
 @pytest.mark.parametrize("lane", ["fast", "regular"])
 async def test_an_action_whose_input_grew_too_large_fails_its_step(running, echo, lane):
-    everything = "".join(f"{{{{steps.fetch_{number}.output.body}}}}" for number in range(30))
+    everything = "".join(f"{{{{steps.fetch_{number}.output.body}}}}" for number in range(6))
     message = {"name": "tell", "action": "core.log", "lane": lane, "config": {"message": everything}}
-    error = await failed(running, f"large_input_{lane}", [*fetches(echo, 30), message], output={"ok": True})
+    error = await failed(running, f"large_input_{lane}", [*fetches(echo, 6), message], output={"ok": True})
     assert error["step"] == "tell"
     assert "limit" in error["message"]
 
 
 async def test_a_child_whose_input_grew_too_large_fails_its_step(running, echo):
     await running.publish("large_child", [{"name": "tell", "action": "core.log", "config": {"message": "hello"}}])
-    everything = "".join(f"{{{{steps.fetch_{number}.output.body}}}}" for number in range(30))
+    everything = "".join(f"{{{{steps.fetch_{number}.output.body}}}}" for number in range(6))
     child = {"name": "child", "type": "process", "process": "large_child", "input": {"text": everything}}
-    error = await failed(running, "large_parent", [*fetches(echo, 30), child], output={"ok": True})
+    error = await failed(running, "large_parent", [*fetches(echo, 6), child], output={"ok": True})
     assert error["step"] == "child"
