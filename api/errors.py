@@ -76,7 +76,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 _log = structlog.get_logger("api")
 
 
-class Refused(Exception):  # noqa: N818  # the request was refused; nothing erred
+class Refused(Exception):  # the request was refused; nothing erred
     """A request that HTTP itself forbids: its bytes, its media type, its size."""
 
     def __init__(

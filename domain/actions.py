@@ -1,9 +1,9 @@
 """Actions: the things a step can do, and how connectors and services declare them.
 
-    class Slack(Connector):
-        @action("slack.post_message", effect=Effect.AT_MOST_ONCE)
-        async def post_message(self, request: PostMessage, call: Call) -> PostedMessage:
-            \"\"\"Post a message to a channel.\"\"\"
+class Slack(Connector):
+    @action("slack.post_message", effect=Effect.AT_MOST_ONCE)
+    async def post_message(self, request: PostMessage, call: Call) -> PostedMessage:
+        \"\"\"Post a message to a channel.\"\"\"
 """
 
 import inspect

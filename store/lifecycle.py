@@ -47,7 +47,7 @@ _FINISH = text(
 async def begin(
     session: AsyncSession, *, run_id: int, workflow_id: str, temporal_run_id: str, started_at: datetime
 ) -> Any:
-    """Mark an accepted run as running. None when there is no such run, or another one has begun it, or it was cancelled.
+    """Mark an accepted run as running. None: there is no such run, another one has begun it, or it was cancelled.
 
     A run whose first workflow task was lost begins again, even if its row says that it has ended.
     """

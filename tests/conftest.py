@@ -34,7 +34,7 @@ def pytest_configure_node(node):
 
 
 def _servers(request) -> Servers:
-    return request.config.stash[_SERVERS]  # type: ignore[no-any-return]
+    return request.config.stash[_SERVERS]
 
 
 @pytest.fixture(scope="session")

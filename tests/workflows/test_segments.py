@@ -74,7 +74,8 @@ async def test_a_step_that_fails_for_good_ends_the_run_and_undoes_the_steps_befo
 async def test_a_run_cancelled_within_a_segment_undoes_all_that_has_happened(client):
     undo = {"action": "test.echo", "config": {"undo": True}}
     hang = {"name": "h", "action": "test.hang", "compensate": undo}
-    async with staged(client, definition("p", [echo("a", compensate=undo), hang, echo("last", compensate=undo)])) as stage:
+    steps = [echo("a", compensate=undo), hang, echo("last", compensate=undo)]
+    async with staged(client, definition("p", steps)) as stage:
         handle = await stage.start("p")
         async with asyncio.timeout(10):
             while "run-1/h" not in stage.world.attempts:
