@@ -22,6 +22,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
 
 from control.notifications import Notifications
 from control.rpc import CALL_TIMEOUT, temporal_call
@@ -133,6 +134,9 @@ class Starter:
         except Unavailable as error:
             # The row stays pending: it is claimed again after CLAIM_SECONDS.
             _log.warning("cannot start a run yet", run_id=run.id, error=str(error))
+        except RPCError as error:
+            # Likewise, but somebody has to look into it: the namespace or the server is not set up as it must be.
+            _log.error("Temporal refuses a run", run_id=run.id, status=error.status.name, error=error.message)
         self._failpoint("after_start")
 
 

@@ -201,18 +201,26 @@ class Process:
         return state
 
     async def _continue(self, state: RunState) -> None:
-        """Go on with a fresh history, if the state is fit to travel; else note that the run has failed."""
+        """Go on with a fresh history. A run that remembers too much to travel fails, and travels without its memories."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         outgoing = state.model_copy(update={"begun": state.begun.model_copy(update={"definition": {}})})
         size = len(to_json(outgoing))
         if size <= MAX_STATE_BYTES:
             workflow.continue_as_new(args=[state.begun.input, outgoing])
-        message = (
-            f"the run remembers {size} bytes, the limit is {MAX_STATE_BYTES}: give `collect` on the foreach, "
-            "or keep large outputs elsewhere and pass on where"
-        )
-        state.ending = RunStatus.FAILED
-        state.error = ErrorInfo(code="TOO_LARGE", message=message)
+        if state.ending is None:
+            message = (
+                f"the run remembers {size} bytes, the limit is {MAX_STATE_BYTES}: give `collect` on the foreach, "
+                "or keep large outputs elsewhere and pass on where"
+            )
+            state.ending = RunStatus.FAILED
+            state.error = ErrorInfo(code="TOO_LARGE", message=message)
+            state.loops.clear()
+            bare = {"input": None, "output": None}
+            state.records = {path: record.model_copy(update=bare) for path, record in state.records.items()}
+            await self._continue(state)
+        else:
+            state.residue.extend(undo.path for undo in state.undo)
+            state.undo.clear()
 
     async def _finish(self, state: RunState) -> None:
         if state.residue and state.error is not None:

@@ -93,7 +93,9 @@ async def test_a_run_that_remembers_too_much_fails_with_the_way_out(client, monk
     loop = foreach(0)
     del loop["collect"]
     loop["steps"][0]["config"]["text"] = "x" * 1000
-    async with staged(client, definition("p", [loop])) as stage:
+    first = {"name": "first", "action": "test.echo", "compensate": {"action": "test.echo"}}
+    async with staged(client, definition("p", [first, loop])) as stage:
         with pytest.raises(Exception, match="Workflow execution failed"):
             await stage.result("p", {"items": list(range(40))})
         assert "collect" in stage.finish_of().error.message
+        assert stage.world.steps[-1] == "first!undo"
