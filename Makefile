@@ -17,7 +17,7 @@ run: $(INSTALLED) ## Start everything on this machine, onboard a lead, and stay 
 	@$(BIN)/stepwell dev
 
 test: lint ## Check format, lint, types and imports, then run all tests
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 check: test ## The same: the one gate, here and in CI
 

@@ -105,12 +105,14 @@ class Runs:
                 workflow_id=order.workflow_id,
                 temporal_run_id=order.temporal_run_id,
                 started_at=order.started_at,
+                accepted_at=order.memo.accepted_at,
             )
             if row is None:
                 raise Conflict(f"run {run_id} cannot begin as {order.workflow_id}: it has ended, or never was accepted")
             version = await self._version(session, row.definition_id, row.digest)
         return BegunRun(
             run_id=run_id,
+            key=ids.run_key(run_id, row.created_at),
             tenant=row.tenant_id,
             process=order.process,
             version=version.version,
@@ -147,9 +149,10 @@ class Runs:
                 input=accepted,
                 started_at=order.started_at,
             )
-            run_id = await lifecycle.adopt(session, row)
+            adopted = await lifecycle.adopt(session, row)
         return BegunRun(
-            run_id=run_id,
+            run_id=adopted.id,
+            key=ids.run_key(adopted.id, adopted.created_at),
             tenant=tenant,
             process=order.process,
             version=version.version,

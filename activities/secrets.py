@@ -31,7 +31,9 @@ class Secrets:
             return _NONE
         names = {part.secret for slot in order.secrets for part in slot.parts if isinstance(part, SecretName)}
         values = await vault.resolve(order.tenant, names)
-        traces = {form for value in values.values() if value for form in _forms(value)}
+        secrets = cls(tuple(order.secrets), values, ())
+        shown = {*values.values(), *(secrets._text(slot) for slot in order.secrets)}
+        traces = {form for text in shown if text for form in _forms(text)}
         return cls(tuple(order.secrets), values, tuple(sorted(traces, key=len, reverse=True)))
 
     def filled_in(self, tree: dict[str, Any]) -> dict[str, Any]:
@@ -43,10 +45,11 @@ class Secrets:
             place: Any = filled
             for key in slot.pointer[:-1]:
                 place = place[key]
-            place[slot.pointer[-1]] = "".join(
-                self.values[part.secret] if isinstance(part, SecretName) else part for part in slot.parts
-            )
+            place[slot.pointer[-1]] = self._text(slot)
         return filled
+
+    def _text(self, slot: SecretSlot) -> str:
+        return "".join(self.values[part.secret] if isinstance(part, SecretName) else part for part in slot.parts)
 
     def without(self, value: Any) -> Any:
         """``value`` (JSON) with every trace of a secret masked."""

@@ -112,7 +112,7 @@ def _task(order: PerformSegment, step: SegmentStep, node: Node, scope: Scope) ->
         tenant=order.tenant,
         process=order.process,
         step=step.path,
-        key=ids.effect_key(order.run_id, step.path),
+        key=ids.effect_key(order.key, step.path),
         action=node.step.action,
         input=rendered.value,
         secrets=rendered.secrets,

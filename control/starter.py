@@ -7,7 +7,7 @@ is taken up again, and a start that had happened after all counts as success.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -30,6 +30,7 @@ from domain import ids
 from domain.errors import Unavailable
 from domain.messages import StartMemo
 from store.database import ALL_TENANTS, Database
+from store.runs import RunEnd, refuse
 from store.tables.base import Json
 
 CLAIM_SECONDS = 10
@@ -44,7 +45,8 @@ _CLAIM = text(
     " SELECT id FROM runs WHERE task_queue = :task_queue AND status = 'pending'"
     " AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => :claim_seconds))"
     " ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED)"
-    " RETURNING id, tenant_id, process, workflow_id, input, digest, trigger_type, trigger_source, idempotency_key"
+    " RETURNING id, tenant_id, process, workflow_id, input, digest, trigger_type, trigger_source, idempotency_key,"
+    " created_at"
 ).columns(input=Json)
 
 _log = structlog.get_logger("starter")
@@ -114,9 +116,10 @@ class Starter:
             trigger_type=run.trigger_type,
             trigger_source=run.trigger_source,
             digest=run.digest,
+            accepted_at=run.created_at,
         )
         try:
-            with suppress(WorkflowAlreadyStartedError), temporal_call(run.workflow_id):
+            with temporal_call(run.workflow_id):
                 await self._temporal.start_workflow(
                     run.process,
                     run.input,
@@ -131,6 +134,8 @@ class Starter:
                     request_eager_start=self._eager,
                     rpc_timeout=CALL_TIMEOUT,
                 )
+        except WorkflowAlreadyStartedError:
+            await self._check_identity(run)
         except Unavailable as error:
             # The row stays pending: it is claimed again after CLAIM_SECONDS.
             _log.warning("cannot start a run yet", run_id=run.id, error=str(error))
@@ -138,6 +143,24 @@ class Starter:
             # Likewise, but somebody has to look into it: the namespace or the server is not set up as it must be.
             _log.error("Temporal refuses a run", run_id=run.id, status=error.status.name, error=error.message)
         self._failpoint("after_start")
+
+    async def _check_identity(self, run: Any) -> None:
+        """An earlier start has succeeded, unless the workflow is one of another database: then the run fails."""
+        with temporal_call(run.workflow_id):
+            described = await self._temporal.get_workflow_handle(run.workflow_id).describe(rpc_timeout=CALL_TIMEOUT)
+            memo = await described.memo_value(ids.MEMO_RUN, StartMemo(), type_hint=StartMemo)
+        if memo.accepted_at in {None, run.created_at}:
+            return
+        message = (
+            f"Temporal has a workflow {run.workflow_id} of another database: give this installation a namespace of its "
+            "own (TEMPORAL_NAMESPACE), or its ids a higher start"
+        )
+        end = RunEnd(
+            status="failed", finished_at=datetime.now(UTC), error={"code": "WORKFLOW_ID_TAKEN", "message": message}
+        )
+        _log.error("cannot start a run", run_id=run.id, error=message)
+        async with self._database.statements(run.tenant_id) as session:
+            await refuse(session, run.id, end)
 
 
 def _search_attributes(run: Any) -> TypedSearchAttributes:

@@ -4,6 +4,7 @@ The API and the control layer know workflows and activities by these names only.
 """
 
 import re
+from datetime import datetime
 from typing import Final
 
 TASK_QUEUE: Final = "stepwell"
@@ -64,6 +65,14 @@ def child_workflow_id(parent_workflow_id: str, path: str) -> str:
     return f"{parent_workflow_id}/{path}"
 
 
-def effect_key(run_id: int, path: str) -> str:
-    """The key under which the ledger knows the effect of the step at ``path``; also the provider's idempotency key."""
-    return f"run-{run_id}/{path}"
+def run_key(run_id: int, accepted_at: datetime) -> str:
+    """What tells a run from all others, also from one of the same id in a database that was restored or made anew."""
+    return f"run-{run_id}-{int(accepted_at.timestamp() * 1000):x}"
+
+
+def effect_key(key: str, path: str) -> str:
+    """The key under which the ledger knows the effect of the step at ``path``; also the provider's idempotency key.
+
+    ``key`` is the run's, see ``run_key``.
+    """
+    return f"{key}/{path}"

@@ -110,6 +110,8 @@ class StartMemo(Message):
     trigger_source: str | None = None
     digest: str | None = None
     parent_run_id: int | None = None
+    accepted_at: datetime | None = None
+    """When the row was made: a row of the same id in another database is not meant."""
 
 
 class BeginRun(Message):
@@ -127,6 +129,8 @@ class BegunRun(Message):
     """Output of ``runs.begin``: the row's identity and the definition that the run is pinned to."""
 
     run_id: int
+    key: str
+    """Begins the keys of its effects, see ``domain.ids.run_key``."""
     tenant: str
     process: str
     version: str
@@ -241,6 +245,7 @@ class PerformSegment(Message):
     """Input of ``runs.segment``: consecutive actions of the fast lane, and what they may read."""
 
     run_id: int
+    key: str
     tenant: str
     process: str
     digest: str

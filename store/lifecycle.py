@@ -10,20 +10,26 @@ from domain.ids import CHANNEL_RUN_ENDED
 from store.tables.base import Json, Timestamp
 from store.tables.runs import RunRow
 
-_BEGIN = text(
-    "UPDATE runs SET status = CASE WHEN status = 'pending' THEN 'running' ELSE status END,"
-    " temporal_run_id = :temporal_run_id, started_at = coalesce(started_at, :started_at)"
-    " WHERE id = :run_id AND workflow_id = :workflow_id"
-    " AND (temporal_run_id = :temporal_run_id OR (temporal_run_id IS NULL AND status = 'pending'))"
-    " RETURNING tenant_id, definition_id, digest, version, input"
-).columns(input=Json)
+_BEGIN = (
+    text(
+        "UPDATE runs SET status = CASE WHEN status = 'pending' THEN 'running' ELSE status END,"
+        " temporal_run_id = :temporal_run_id, started_at = coalesce(started_at, :started_at)"
+        " WHERE id = :run_id AND workflow_id = :workflow_id"
+        " AND (temporal_run_id = :temporal_run_id OR (temporal_run_id IS NULL AND status = 'pending'))"
+        " AND created_at = coalesce(:accepted_at, created_at)"
+        " RETURNING tenant_id, definition_id, digest, version, input, created_at"
+    )
+    .bindparams(bindparam("accepted_at", type_=Timestamp))
+    .columns(input=Json)
+)
 
 _ADOPT = text(
     "INSERT INTO runs (tenant_id, definition_id, process, version, digest, workflow_id, temporal_run_id, task_queue,"
     " status, trigger_type, trigger_source, parent_run_id, input, waiting_on, created_at, started_at)"
     " VALUES (:tenant_id, :definition_id, :process, :version, :digest, :workflow_id, :temporal_run_id, :task_queue,"
     " 'running', :trigger_type, :trigger_source, :parent_run_id, :input, '[]', now(), :started_at)"
-    " ON CONFLICT (workflow_id, temporal_run_id) DO UPDATE SET status = 'running' RETURNING id"
+    " ON CONFLICT (workflow_id, temporal_run_id) DO UPDATE SET workflow_id = excluded.workflow_id"
+    " RETURNING id, created_at"
 ).bindparams(bindparam("input", type_=Json))
 
 _UPDATE = text(
@@ -45,7 +51,13 @@ _FINISH = text(
 
 
 async def begin(
-    session: AsyncSession, *, run_id: int, workflow_id: str, temporal_run_id: str, started_at: datetime
+    session: AsyncSession,
+    *,
+    run_id: int,
+    workflow_id: str,
+    temporal_run_id: str,
+    started_at: datetime,
+    accepted_at: datetime | None = None,
 ) -> Any:
     """Mark an accepted run as running. None: there is no such run, another one has begun it, or it was cancelled.
 
@@ -56,14 +68,15 @@ async def begin(
         "workflow_id": workflow_id,
         "temporal_run_id": temporal_run_id,
         "started_at": started_at,
+        "accepted_at": accepted_at,
     }
     return (await session.execute(_BEGIN, values)).one_or_none()
 
 
-async def adopt(session: AsyncSession, row: RunRow) -> int:
-    """Enter a run that was started on Temporal directly, once; its id."""
+async def adopt(session: AsyncSession, row: RunRow) -> Any:
+    """Enter a run that was started on Temporal directly, once; its ``id`` and ``created_at``."""
     values = row.model_dump(exclude={"id", "status", "result", "error", "steps", "waiting_on"})
-    return int((await session.execute(_ADOPT, values)).scalar_one())
+    return (await session.execute(_ADOPT, values)).one()
 
 
 async def update(

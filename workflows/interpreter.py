@@ -6,6 +6,7 @@ what has its record, so that the place where a run stands needs no cursor, howev
 
 import asyncio
 from collections.abc import Coroutine, Generator, Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -249,7 +250,7 @@ class Interpreter:
             tenant=begun.tenant,
             process=begun.process,
             step=path,
-            key=ids.effect_key(begun.run_id, path),
+            key=ids.effect_key(begun.key, path),
             action=action,
             input=rendered,
             secrets=secrets,
@@ -278,6 +279,8 @@ class Interpreter:
             at.path, "person", f"a person, because {error.message}", lambda: at.path in resolutions
         )
         resolution = resolutions.pop(at.path)
+        # The answer to the person leaves with this workflow task, not after what comes next.
+        await workflow.sleep(timedelta(milliseconds=1))
         match resolution.decision:
             case "retry":
                 self._journal.mark(at.path, status=StepStatus.RUNNING)
@@ -311,8 +314,8 @@ class Interpreter:
                     start_to_close_timeout=ROW_LIMIT,
                     retry_policy=ROW_RETRY,
                 )
-            ) - {ids.effect_key(begun.run_id, path) for path in self.state.records}
-        key = ids.effect_key(begun.run_id, at.path)
+            ) - {ids.effect_key(begun.key, path) for path in self.state.records}
+        key = ids.effect_key(begun.key, at.path)
         if key in self._happened:
             self._happened.discard(key)
             return True

@@ -201,7 +201,7 @@ class Process:
         return state
 
     async def _continue(self, state: RunState) -> None:
-        """Go on with a fresh history. A run that remembers too much to travel fails, and travels without its memories."""
+        """Go on with a fresh history. A run that remembers too much to travel fails, and travels without its values."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         outgoing = state.model_copy(update={"begun": state.begun.model_copy(update={"definition": {}})})
         size = len(to_json(outgoing))

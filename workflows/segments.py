@@ -59,6 +59,7 @@ class Segments:
         index = scope.get(("index",))
         order = PerformSegment(
             run_id=begun.run_id,
+            key=begun.key,
             tenant=begun.tenant,
             process=begun.process,
             digest=begun.digest,

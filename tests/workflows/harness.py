@@ -71,6 +71,7 @@ class World:
         definition = parse_definition(self.definitions[order.process])
         return BegunRun(
             run_id=order.memo.run_id or number,
+            key=f"run-{order.memo.run_id or number}",
             tenant=order.memo.tenant or "tenant-1",
             process=order.process,
             version=definition.version,
