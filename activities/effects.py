@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json, to_jsonable_python
+from sqlalchemy.exc import DBAPIError
 from temporalio import activity
 from temporalio.common import RawValue
 
@@ -20,7 +21,7 @@ from activities.failpoints import AFTER_CALL, AFTER_LEDGER, BEFORE_CALL, Failpoi
 from activities.failures import invalid_input, translated
 from activities.secrets import Secrets
 from domain.actions import Action, Call, Catalogue, Effect
-from domain.errors import ConnectorError, ErrorCode
+from domain.errors import ConnectorError, ErrorCode, StepwellError
 from domain.messages import ActionOutcome, OnUnknown, PerformAction
 from store import ledger
 from store.database import Database, Transaction
@@ -59,7 +60,7 @@ class Effects:
         try:
             request = action.input_model.model_validate(secrets.filled_in(order.input))
         except ValidationError as error:
-            raise invalid_input(action.name, error) from None
+            raise secrets.scrubbed(invalid_input(action.name, error)) from None
         info = activity.info()
         call = Call(
             tenant=order.tenant,
@@ -129,6 +130,7 @@ class _Performance:
         """Exactly once: the change and its entry commit together, so that a second try of either undoes both.
 
         The ledger is asked only when something is amiss, since what it would say is seldom anything but "not yet".
+        That a second try is refused, by the service or by a constraint of the database, is such a case.
         """
         try:
             async with self.at.database.session(self.call.tenant) as session:
@@ -136,7 +138,7 @@ class _Performance:
                 if await ledger.settle(session, self.call, self.action.name, status="done", outcome=outcome.output):
                     return outcome
                 await session.rollback()
-        except ConnectorError:
+        except (StepwellError, DBAPIError):
             known = await self._known()
             if known is None:
                 raise
@@ -192,7 +194,10 @@ class _Performance:
     async def _looked_up(self) -> ActionOutcome:
         if self.action.lookup is None:
             return await self._unknown()
-        found = await self.action.lookup(self.request, self.call)
+        try:
+            found = await self.action.lookup(self.request, self.call)
+        except ConnectorError as error:
+            raise self.secrets.scrubbed(error) from None
         output = await self.do() if found is None else self.secrets.without(to_jsonable_python(found))
         return await self._settled(output)
 

@@ -7,7 +7,7 @@ import structlog
 from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
-from domain.errors import ConnectorError, ErrorCode, StepwellError, Unavailable
+from domain.errors import ConnectorError, ErrorCode, StepwellError, TooManyRequests, Unavailable
 
 _log = structlog.get_logger("activities")
 
@@ -42,7 +42,7 @@ def application_error(error: StepwellError) -> ApplicationError:
                 non_retryable=not error.retryable,
                 next_retry_delay=error.retry_after,
             )
-        case Unavailable():
+        case Unavailable() | TooManyRequests():
             return ApplicationError(str(error), type=error.code, next_retry_delay=error.retry_after)
         case _:
             return ApplicationError(str(error), type=error.code, non_retryable=True)

@@ -1,6 +1,7 @@
 """``make bench``: Stepwell beside the same processes written by hand, on servers of their own, in one go."""
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,7 @@ def bench(
     effort = Effort(runs=runs, alone=alone, rounds=rounds, concurrency=concurrency)
     try:
         found = asyncio.run(_measure(console, wanted, effort))
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         console.print("Stopped.")
         raise typer.Exit(130) from None
     except StepwellError as error:
@@ -47,6 +48,10 @@ def bench(
 
 
 async def _measure(console: Console, wanted: list[str], effort: Effort) -> Report:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101  # for the type checker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
     with console.status("Starting servers and workers…") as status:
         async with staged() as stage:
             scenarios = [scenario for scenario in SCENARIOS if scenario.key in wanted]

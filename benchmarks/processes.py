@@ -31,10 +31,10 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("a", "by hand, six transactions", "Onboarding", "lead", BY_HAND),
-    Scenario("a-free", "by hand, six transactions, unsandboxed", "Onboarding", "lead", BY_HAND_UNSANDBOXED),
-    Scenario("b", "Stepwell, six transactional steps", "bench_onboarding", "lead"),
+    Scenario("a-free", "the same, unsandboxed", "Onboarding", "lead", BY_HAND_UNSANDBOXED),
+    Scenario("b", "Stepwell, six transactions", "bench_onboarding", "lead"),
     Scenario("a2", "by hand, six POSTs", "Posts", "url", BY_HAND),
-    Scenario("a2-free", "by hand, six POSTs, unsandboxed", "Posts", "url", BY_HAND_UNSANDBOXED),
+    Scenario("a2-free", "the same, unsandboxed", "Posts", "url", BY_HAND_UNSANDBOXED),
     Scenario("c", "Stepwell, six http.post", "bench_posts", "url"),
     Scenario("d", "Stepwell, forty tiny steps", "bench_tiny", "nothing", actions=20),
 )

@@ -133,7 +133,7 @@ def show(console: Console, found: Report) -> None:
 
 
 def _scenario_table(summaries: list[Summary]) -> Table:
-    table = _table("Processes", "", "runs/s", "alone p50 ms", "p99 ms", "events", "bytes")
+    table = _table("Processes: runs/s under load, latencies alone", "", "runs/s", "p50 ms", "p99 ms", "events", "bytes")
     for it in summaries:
         figures = (it.runs_per_second, it.alone_p50_ms, it.alone_p99_ms)
         history = (f"{it.history_events:.0f}", f"{it.history_bytes:.0f}")

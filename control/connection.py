@@ -3,13 +3,21 @@
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.service import GrpcCompression
 
 
 async def connect(*, lazy: bool = True) -> Client:
     """A client by ``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, ``TEMPORAL_API_KEY``, ``TEMPORAL_TLS…``, or a profile.
 
-    ``lazy``: connects at the first call, so that a process comes up while Temporal is down.
+    ``lazy``: connects at the first call, so that a process comes up while Temporal is down. To a server on this machine
+    nothing is compressed: that would cost time and save none.
     """
     config = ClientConfig.load_client_connect_config()
-    config.setdefault("target_host", "127.0.0.1:7233")
-    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+    address = config.setdefault("target_host", "127.0.0.1:7233")
+    local = address.rpartition(":")[0] in {"127.0.0.1", "localhost", "[::1]"}
+    return await Client.connect(
+        **config,
+        data_converter=pydantic_data_converter,
+        lazy=lazy,
+        grpc_compression=GrpcCompression.NONE if local else GrpcCompression.GZIP,
+    )

@@ -27,7 +27,7 @@ from temporalio.service import RPCError
 from control.notifications import Notifications
 from control.rpc import CALL_TIMEOUT, temporal_call
 from domain import ids
-from domain.errors import Unavailable
+from domain.errors import NotFound, Unavailable
 from domain.messages import StartMemo
 from store.database import ALL_TENANTS, Database
 from store.runs import RunEnd, refuse
@@ -110,6 +110,17 @@ class Starter:
             start.result()
 
     async def _start(self, run: Any) -> None:
+        try:
+            await self._start_or_recognise(run)
+        except (Unavailable, NotFound) as error:
+            # The row stays pending: it is claimed again after CLAIM_SECONDS.
+            _log.warning("cannot start a run yet", run_id=run.id, error=str(error))
+        except RPCError as error:
+            # Likewise, but somebody has to look into it: the namespace or the server is not set up as it must be.
+            _log.error("Temporal refuses a run", run_id=run.id, status=error.status.name, error=error.message)
+        self._failpoint("after_start")
+
+    async def _start_or_recognise(self, run: Any) -> None:
         memo = StartMemo(
             run_id=run.id,
             tenant=run.tenant_id,
@@ -136,13 +147,6 @@ class Starter:
                 )
         except WorkflowAlreadyStartedError:
             await self._check_identity(run)
-        except Unavailable as error:
-            # The row stays pending: it is claimed again after CLAIM_SECONDS.
-            _log.warning("cannot start a run yet", run_id=run.id, error=str(error))
-        except RPCError as error:
-            # Likewise, but somebody has to look into it: the namespace or the server is not set up as it must be.
-            _log.error("Temporal refuses a run", run_id=run.id, status=error.status.name, error=error.message)
-        self._failpoint("after_start")
 
     async def _check_identity(self, run: Any) -> None:
         """An earlier start has succeeded, unless the workflow is one of another database: then the run fails."""
