@@ -4,6 +4,7 @@ Under pytest-xdist the controlling process starts the servers and tells the othe
 """
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -20,6 +21,7 @@ _SERVERS = pytest.StashKey[Servers]()
 
 def pytest_configure(config):
     forget_real_servers()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would ours
     if not hasattr(config, "workerinput"):
         servers = Servers()
         config.stash[_SERVERS] = servers

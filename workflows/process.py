@@ -63,6 +63,8 @@ class Process:
             try:
                 return await asyncio.shield(main)
             except asyncio.CancelledError:
+                if main.done():  # not the run was cancelled: the worker lets go of it, and another will go on
+                    raise
                 self._cancelled = True
                 if self._interpreter is not None:
                     self._interpreter.cancel()

@@ -175,12 +175,19 @@ def definition(name: str, steps: list[dict[str, Any]], **more: Any) -> dict[str,
 
 @asynccontextmanager
 async def staged(client: Client, *documents: dict[str, Any], **world: Any) -> AsyncIterator[Stage]:
-    """A worker that knows these definitions."""
+    """A stage where a worker knows these definitions."""
     stage = Stage(client, f"test-{uuid.uuid4().hex}", World({d["name"]: d for d in documents}, **world))
+    async with working(stage):
+        yield stage
+
+
+@asynccontextmanager
+async def working(stage: Stage) -> AsyncIterator[None]:
+    """A worker on the stage."""
     acts = stage.world
     segments = Segments(acts, acts)  # type: ignore[arg-type]  # the world stands for effects and rows
     async with Worker(
-        client,
+        stage.client,
         task_queue=stage.task_queue,
         workflows=[Process],
         activities=[
@@ -194,4 +201,4 @@ async def staged(client: Client, *documents: dict[str, Any], **world: Any) -> As
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
-        yield stage
+        yield

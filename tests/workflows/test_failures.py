@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 
 from domain import ids
 from domain.messages import ResolveStep
-from tests.workflows.harness import definition, staged, until_waiting, view
+from tests.workflows.harness import definition, staged, until_waiting, view, working
 
 
 def echo(name, **more):
@@ -21,6 +21,10 @@ def undo(name):
 
 def fail(name="boom", **more):
     return {"name": name, "action": "test.fail", "config": {"message": "the bank said no"}, **more}
+
+
+def wait_for(signal):
+    return {"name": f"for_{signal}", "type": "wait_for_signal", "signal": signal}
 
 
 async def resolve(handle, step, decision, **more):
@@ -221,3 +225,27 @@ async def test_the_view_shows_each_step_with_what_it_took_and_gave(client):
         assert (one.title, one.action, one.input, one.output) == ("First", "test.echo", {"n": 1}, {"n": 1})
         assert one.started_at <= one.completed_at
         await handle.cancel()
+
+
+async def test_a_worker_that_shuts_down_lets_go_of_its_waiting_runs_and_another_goes_on(client):
+    steps = [
+        {"name": "both", "type": "parallel", "branches": {"a": [wait_for("x")], "b": [wait_for("y")]}},
+        echo("after"),
+    ]
+    async with staged(client, definition("p", steps)) as stage:
+        handle = await stage.start("p")
+        await until_waiting(handle, "signal")
+    async with working(stage):
+        await handle.signal("x", 1)
+        await handle.signal("y", 2)
+        assert (await handle.result())["both"] == {"a": 1, "b": 2}
+
+
+async def test_a_worker_that_shuts_down_amid_a_cancellation_does_not_hang(client):
+    async with staged(client, definition("p", [wait_for("x"), echo("never")])) as stage:
+        handle = await stage.start("p")
+        await until_waiting(handle, "signal")
+        await handle.cancel()
+    async with working(stage):
+        with pytest.raises(WorkflowFailureError):
+            await handle.result()
