@@ -56,6 +56,9 @@ class Effects:
 
     async def _attempt(self, order: PerformAction) -> ActionOutcome:
         action = self.catalogue[order.action]
+        if order.secrets and not action.info.takes_secrets:
+            message = f"{action.name} takes no secrets: people read what it is given"
+            raise ConnectorError(ErrorCode.INVALID_INPUT, message)
         secrets = await Secrets.resolve(self.vault, order)
         try:
             request = action.input_model.model_validate(secrets.filled_in(order.input))

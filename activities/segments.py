@@ -106,7 +106,7 @@ class Segments:
 def _task(order: PerformSegment, step: SegmentStep, node: Node, scope: Scope) -> PerformAction:
     rendered = node.templates["input"].render(scope)
     assert isinstance(node.step, ActionStep)  # noqa: S101  # segments are made of nothing else
-    require_size(rendered.value, node.step.action)
+    require_size(rendered.value, f"the input of {node.step.action}")
     return PerformAction(
         run_id=order.run_id,
         tenant=order.tenant,

@@ -35,7 +35,7 @@ class Logged(BaseModel):
 class CoreConnector(Connector):
     """Actions of the platform itself."""
 
-    @action("core.log", effect=Effect.READ)
+    @action("core.log", effect=Effect.READ, takes_secrets=False)
     async def log(self, request: Log, call: Call) -> Logged:
         """Write a line to the worker's log.
 

@@ -65,6 +65,8 @@ class ActionInfo:
     output_schema: Mapping[str, JsonValue]
     slow: bool = False
     aliases: tuple[str, ...] = ()
+    takes_secrets: bool = True
+    """Whether a secret may stand in its input: not where the input is meant to be read by people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class _Declaration:
     lookup: str | None
     key_lifetime: timedelta | None
     aliases: tuple[str, ...]
+    takes_secrets: bool
 
 
 _DECLARATION = "__stepwell_action__"
@@ -106,19 +109,21 @@ def action(
     lookup: str | None = None,
     key_lifetime: timedelta | None = None,
     aliases: tuple[str, ...] = (),
+    takes_secrets: bool = True,
 ) -> Callable[[_Method], _Method]:
     """Declare a method ``(self, request, call) -> output`` as an action.
 
     ``slow``          by nature longer than a second or two: never tried in the fast lane.
     ``lookup``        for ``reconcilable`` (and ``keyed`` with a ``key_lifetime``): the method, of the same signature,
                       that returns the output of an effect that has happened, or None if it has not.
+    ``takes_secrets`` False where the input is meant to be read by people.
     ``key_lifetime``  how long the provider remembers an idempotency key; None: for good.
     """
     if effect is Effect.RECONCILABLE and lookup is None:
         raise TypeError(f"{name}: a reconcilable action needs lookup=…")
 
     def declare(method: _Method) -> _Method:
-        setattr(method, _DECLARATION, _Declaration(name, effect, slow, lookup, key_lifetime, aliases))
+        setattr(method, _DECLARATION, _Declaration(name, effect, slow, lookup, key_lifetime, aliases, takes_secrets))
         return method
 
     return declare
@@ -150,6 +155,7 @@ def _bind(owner: Connector, method: Handler, declared: _Declaration) -> Action:
         output_schema=output_model.model_json_schema() if hasattr(output_model, "model_json_schema") else {},
         slow=declared.slow,
         aliases=declared.aliases,
+        takes_secrets=declared.takes_secrets,
     )
     lookup = getattr(owner, declared.lookup) if declared.lookup else None
     return Action(info, input_model, output_model, method, lookup, declared.key_lifetime)

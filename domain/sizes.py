@@ -10,15 +10,15 @@ from pydantic_core import to_json
 from domain.errors import TooLarge
 
 MAX_INPUT_BYTES = 1_000_000
-"""Largest input of an action or a child run, as JSON."""
+"""Largest input of an action or a child run, and largest output of a transform, as JSON."""
 
 MAX_SEGMENT_BYTES = 500_000
 """Once its outputs are larger together, no further step of a segment begins: they travel as one value."""
 
 
 def require_size(value: Any, what: str) -> None:
-    """Raise ``TooLarge`` when ``value``, the input of ``what``, is too large to be sent."""
+    """Raise ``TooLarge`` when ``value`` is too large to be sent or kept: ``what`` says whose input or output it is."""
     size = len(to_json(value))
     if size > MAX_INPUT_BYTES:
         remedy = "pass on where the data is instead of the data"
-        raise TooLarge(f"the input of {what}", size=size, limit=MAX_INPUT_BYTES, remedy=remedy)
+        raise TooLarge(what, size=size, limit=MAX_INPUT_BYTES, remedy=remedy)

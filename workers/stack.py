@@ -72,6 +72,7 @@ def _stopping_on_signals(task: asyncio.Task[object], console: Console) -> Iterat
     def stop() -> None:
         nonlocal asked
         if asked:
+            console.print("Stopping at once; the next start clears up what is left.")
             os._exit(130)
         asked = True
         console.print("\nStopping…")

@@ -159,11 +159,13 @@ class Interpreter:
             case WaitForSignalStep() as step:
                 return await kinds.wait_for_signal(step, at, self.state, self.waiting)
             case TransformStep():
-                return kinds.transform(at)
+                output = kinds.transform(at)
+                require_size(output, "the output of this transform")
+                return output
             case ProcessStep() as step:
                 self._lanes.events += CHILD_EVENTS
                 child_input = at.render("input")
-                require_size(child_input, step.process)
+                require_size(child_input, f"the input of {step.process}")
                 self._journal.mark(at.path, input=child_input)
                 return await kinds.child(step, child_input, at, self.state, self.waiting)
             case StopStep() as step:
@@ -243,7 +245,7 @@ class Interpreter:
         secrets: list[SecretSlot],
         on_unknown: OnUnknown | None = None,
     ) -> PerformAction:
-        require_size(rendered, action)
+        require_size(rendered, f"the input of {action}")
         begun = self.state.begun
         return PerformAction(
             run_id=begun.run_id,

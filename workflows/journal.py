@@ -41,6 +41,7 @@ class Journal:
     def __init__(self, state: RunState) -> None:
         self._state = state
         self._ended: dict[str, datetime] = {}
+        self._latest = state.started_at
 
     def is_settled(self, path: str) -> bool:
         """Whether the step at ``path`` has ended already."""
@@ -57,7 +58,7 @@ class Journal:
             title=step.title,
             action=step.action if isinstance(step, ActionStep) else None,
             status=StepStatus.RUNNING,
-            started_at=workflow.now(),
+            started_at=self._now(),
         )
 
     def mark(self, path: str, **changes: Any) -> None:
@@ -69,12 +70,13 @@ class Journal:
     def timed(self, path: str, first: FirstTry) -> None:
         """The step was tried in a segment: it was at work then, not just now."""
         self.mark(path, started_at=first.started_at)
+        self._latest = max(self._latest, first.completed_at)
         if first.outcome is not None:
             self._ended[path] = first.completed_at
 
     def complete(self, at: Place, output: Any) -> Any:
         """The step has ended well: its output is visible from now on, its compensation due."""
-        ended = self._ended.pop(at.path, None) or workflow.now()
+        ended = self._ended.pop(at.path, None) or self._now()
         self.mark(at.path, status=StepStatus.COMPLETED, output=output, error=None, completed_at=ended)
         at.scope.set_output(at.step.name, output)
         self.plan_undo(at)
@@ -82,17 +84,21 @@ class Journal:
 
     def skip(self, at: Place, error: ErrorInfo | None = None) -> None:
         """The step is passed over: it has no output."""
-        self.mark(at.path, status=StepStatus.SKIPPED, error=error, completed_at=workflow.now())
+        self.mark(at.path, status=StepStatus.SKIPPED, error=error, completed_at=self._now())
         at.scope.set_skipped(at.step.name)
 
     def fail(self, at: Place, error: ErrorInfo) -> None:
         """The step has failed for good."""
-        self.mark(at.path, status=StepStatus.FAILED, error=error, completed_at=workflow.now())
+        self.mark(at.path, status=StepStatus.FAILED, error=error, completed_at=self._now())
 
     def pass_over_failure(self, at: Place, error: ErrorInfo) -> None:
         """The step has failed, and the definition says to go on: its output is null, its error stays visible."""
-        self.mark(at.path, status=StepStatus.COMPLETED, error=error, completed_at=workflow.now())
+        self.mark(at.path, status=StepStatus.COMPLETED, error=error, completed_at=self._now())
         at.scope.set_output(at.step.name, None)
+
+    def _now(self) -> datetime:
+        """The present, never before what a segment has seen: a workflow task keeps the time at which it began."""
+        return max(workflow.now(), self._latest)
 
     def plan_undo(self, at: Place) -> None:
         """Note the step's compensation, rendered with what is known now."""

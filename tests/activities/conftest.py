@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.effects import Effects
-from domain.actions import Catalogue
+from domain.actions import Catalogue, Connector
 from domain.messages import ActionOutcome, OnUnknown, PerformAction, SecretSlot
 from store.database import Database
 from store.tables import CustomerRow, EffectRow, LeadRow
@@ -38,7 +38,7 @@ class Desk:
 
     database: Database
     tenant: str
-    provider: Provider
+    provider: Connector
     deaths: Deaths = field(default_factory=Deaths)
     secrets: dict[str, str] = field(default_factory=dict)
 

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from connectors.core import CoreConnector
 from domain.errors import ConnectorError, ErrorCode
-from domain.messages import OnUnknown
+from domain.messages import OnUnknown, SecretName, SecretSlot
 from store.tables import CustomerRow, LeadRow
-from tests.activities.conftest import KEY, MAX_OUTPUT_BYTES, environment
+from tests.activities.conftest import KEY, MAX_OUTPUT_BYTES, Desk, environment
 from tests.activities.fakes import Killed
 
 LARGE = "x" * (MAX_OUTPUT_BYTES + 1)
@@ -415,3 +416,11 @@ async def test_of_twenty_concurrent_tries_one_acts(desk, provider):
     assert provider.effects == [KEY]
     assert all(getattr(outcome, "type", "OUTCOME_UNKNOWN") == "OUTCOME_UNKNOWN" for outcome in outcomes)
     assert (await desk.perform("fake.send")).replayed
+
+
+async def test_what_people_read_takes_no_secret(database, tenant):
+    desk = Desk(database, tenant, CoreConnector(), secrets={"HOOK": "supersecret"})
+    slot = SecretSlot(pointer=["message"], parts=["tok ", SecretName(secret="HOOK")])
+    error = await desk.refused("core.log", {"message": "tok [secret]"}, secrets=[slot])
+    assert error.type == "INVALID_INPUT"
+    assert "takes no secrets" in error.message

@@ -205,14 +205,24 @@ async def test_cancelling_a_parent_cancels_the_child_that_it_waits_for(client):
 
 
 async def test_a_result_too_large_for_a_history_fails_the_run_and_says_what_to_do(client):
-    big = {"name": "t", "type": "transform", "set": {"a": "{{input.x}}", "b": "{{input.x}}"}}
-    async with staged(client, definition("p", [big])) as stage:
+    steps = [{"name": name, "type": "transform", "set": "{{input.x}}"} for name in ("a", "b")]
+    async with staged(client, definition("p", steps)) as stage:
         with pytest.raises(WorkflowFailureError):
             await stage.result("p", {"x": "y" * 600_000})
         error = stage.finish_of().error
         assert error.code == "TOO_LARGE"
         assert "output" in error.message
-        assert stage.finish_of().steps[0].output == {"omitted": "1200015 bytes"}
+        assert stage.finish_of().steps[0].output == {"omitted": "600002 bytes"}
+
+
+async def test_a_transform_whose_output_is_too_large_fails_with_its_size_and_the_limit(client):
+    big = {"name": "t", "type": "transform", "set": {"a": "{{input.x}}", "b": "{{input.x}}"}}
+    async with staged(client, definition("p", [big])) as stage:
+        with pytest.raises(WorkflowFailureError):
+            await stage.result("p", {"x": "y" * 600_000})
+        error = stage.finish_of().error
+        assert (error.code, error.step) == ("TOO_LARGE", "t")
+        assert "1200015 bytes, the limit is 1000000" in error.message
 
 
 async def test_the_view_shows_each_step_with_what_it_took_and_gave(client):
