@@ -60,7 +60,7 @@ class Stage:
 
     def _workers_say(self) -> str:
         """The ends of the workers' logs, for an error message."""
-        logs = sorted(log for log in self.directory.glob("*.log") if not log.name.startswith("load"))
+        logs = sorted(log for log in self.directory.rglob("*.log") if not log.name.startswith("load"))
         return "\n".join(f"{log.name}: {log.read_text()[-3000:]}" for log in logs)
 
     def measured_pids(self, task_queue: str) -> dict[str, int]:
