@@ -8,8 +8,8 @@ from typing import Any
 from domain.actions import ActionInfo
 from domain.checks import check_definition
 from domain.definition import Definition
-from domain.dialects import ParsedDefinition, read_definition
-from domain.documents import Document, parse_document
+from domain.dialects import ParsedDefinition, read_what_can_be
+from domain.documents import MAX_FAULTS, Document, parse_document
 from domain.errors import DefinitionInvalid, Fault
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -21,16 +21,21 @@ NOT_DEFINITIONS = frozenset({"schema.json"})
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A document that was read: ``parsed`` is None when its ``faults`` kept it from being understood."""
+    """A document that was read: ``parsed`` is None when its ``faults`` kept it from being understood.
+
+    ``rest`` is what could be understood all the same, for the checks.
+    """
 
     document: Document
     parsed: ParsedDefinition | None = None
     faults: Sequence[Fault] = field(default_factory=list)
+    rest: ParsedDefinition | None = None
 
     @property
     def name(self) -> str | None:
-        """The process that it defines."""
-        return None if self.parsed is None else self.parsed.definition.name
+        """The process that it defines, as far as that can be understood."""
+        understood = self.parsed or self.rest
+        return None if understood is None else understood.definition.name or None
 
     @property
     def source(self) -> Any:
@@ -48,25 +53,26 @@ class Draft:
         self, actions: Mapping[str, ActionInfo], processes: Collection[str], secrets: Collection[str] | None
     ) -> list[Fault]:
         """Everything that is wrong with it in a deployment with these actions, processes and secrets (None: any)."""
-        if self.parsed is None:
+        understood = self.parsed or self.rest
+        if understood is None:
             return [*self.faults]
         found = check_definition(
-            self.parsed.definition,
+            understood.definition,
             actions=actions,
             processes=processes,
             secrets=secrets,
-            origins=self.parsed.origins,
+            origins=understood.origins,
         )
-        return self.document.locate(found)
+        return _joined(self.faults, self.document.locate(found))
 
 
 def read_draft(document: object) -> Draft:
     """Read ``document``: JSON values in any dialect, or a ``Document``, whose faults come with their lines."""
     given = document if isinstance(document, Document) else Document(document)  # type: ignore[arg-type]  # checked next
-    try:
-        return Draft(given, read_definition(given.value))
-    except DefinitionInvalid as error:
-        return Draft(given, faults=given.locate(error.faults))
+    reading = read_what_can_be(given.value)
+    if reading.faults:
+        return Draft(given, faults=given.locate(reading.faults), rest=reading.parsed)
+    return Draft(given, reading.parsed)
 
 
 def read_directory(path: Path) -> list[Draft]:
@@ -90,7 +96,8 @@ def read_files(paths: Iterable[Path]) -> list[Draft]:
             fault = Fault(
                 path="/name", reason=f"{files[name]} has a process {name!r} too", remedy="give it another name"
             )
-            draft = Draft(draft.document, faults=draft.document.locate([fault]))
+            told = [*draft.faults, *draft.document.locate([fault])]
+            draft = Draft(draft.document, faults=told, rest=draft.parsed or draft.rest)
         elif name is not None:
             files[name] = file.name
         drafts.append(draft)
@@ -100,6 +107,16 @@ def read_files(paths: Iterable[Path]) -> list[Draft]:
 def invalid(faults: Sequence[Fault]) -> DefinitionInvalid:
     """The refusal of a definition with these faults."""
     return DefinitionInvalid("the definition is invalid", faults)
+
+
+def _joined(*faults: Sequence[Fault]) -> list[Fault]:
+    """All of these once, in the order of the document's paths: a hundred at most."""
+    distinct = {(fault.path, fault.reason): fault for each in faults for fault in each}
+    return sorted(distinct.values(), key=lambda fault: _order(fault.path))[:MAX_FAULTS]
+
+
+def _order(pointer: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in pointer.split("/")]
 
 
 def _read_file(file: Path) -> Draft:

@@ -62,10 +62,9 @@ class Publisher:
     async def check(self, tenant: str, document: object) -> tuple[Definition | None, Sequence[Fault]]:
         """Everything that is wrong with ``document`` (JSON values or a ``Document``), and what could be read of it."""
         draft = read_draft(document)
-        if draft.parsed is None:
-            return None, draft.faults
         async with self._session(tenant) as session:
-            return draft.parsed.definition, await self._faults(session, tenant, [draft])
+            faults = await self._faults(session, tenant, [draft])
+        return None if draft.parsed is None else draft.parsed.definition, faults
 
     async def publish(self, tenant: str, document: object, *, strict: bool = False) -> Published:
         """Store ``document`` as what new runs of its process get. Publishing the same again changes nothing.

@@ -16,8 +16,11 @@ from domain.definition import Definition
 from domain.dialects import point_back
 from domain.documents import MAX_FAULTS, json_pointer
 from domain.errors import ExpressionError, Fault
+from domain.expressions import Expression
+from domain.messages import SecretName
+from domain.model_faults import NO_APPROVAL
 from domain.paths import Path
-from domain.placeholders import split
+from domain.placeholders import split, split_around_faults
 from domain.rules import find_faults as find_rule_faults
 from domain.rules import parse_condition
 from domain.schema_faults import schema_faults
@@ -145,12 +148,15 @@ class _Checker:
                 self._fault((*here, "name"), f"a step before is named {step.name!r}, too", remedy)
             self._step(step, here, frame, depth)
             frame.names[step.name] = step
-            if step.compensate is not None:
+            if step.compensate is not None and not isinstance(step, ApprovalStep):
                 self._action(step.compensate, (*here, "compensate"), frame)
             over = isinstance(step, StopStep) and step.when in (None, True)
 
     def _step(self, step: Step, place: Place, frame: Frame, depth: int) -> None:
         self.count += 1
+        if isinstance(step, ApprovalStep):
+            self._fault((*place, "type"), NO_APPROVAL.reason, NO_APPROVAL.remedy)
+            return
         for name, types in _EFFECTIVE.items():
             if name in step.model_fields_set and step.type not in types:
                 remedy = f"it is for {' and '.join(sorted(types))} steps"
@@ -174,8 +180,6 @@ class _Checker:
                 self._alternatives(step, place, frame, depth)
             case WaitStep() | WaitForSignalStep() | StopStep():
                 self._plain(step, place, frame)
-            case ApprovalStep():
-                self._fault((*place, "type"), "approval is not available yet", "use wait_for_signal for now")
 
     def _plain(self, step: WaitStep | WaitForSignalStep | StopStep, place: Place, frame: Frame) -> None:
         """A step with nothing but templates in it."""
@@ -245,14 +249,21 @@ class _Checker:
         """Check a template; give whether it can be parsed."""
         faults = find_template_faults(tree)
         self._inner_faults(place, faults)
-        broken = {fault.path for fault in faults}
+        broken = {fault.path: fault for fault in faults}
         for where, leaf in _leaves(tree, ()):
-            if json_pointer(where) in broken:
-                continue
-            template = parse_template(leaf)
-            self._reads(template.reads, (*place, *where), complaints)
-            for secret in sorted(template.secrets):
-                self._secret(secret, (*place, *where), allowed=secrets_allowed)
+            here, first = (*place, *where), broken.get(json_pointer(where))
+            if first is None:
+                template = parse_template(leaf)
+                reads, secrets = template.reads, template.secrets
+            else:
+                parts, errors = split_around_faults(leaf) if isinstance(leaf, str) else ([], [])
+                for error in errors[1:]:
+                    self._fault(here, str(error), first.remedy)
+                reads = tuple(path for part in parts if isinstance(part, Expression) for path in part.reads)
+                secrets = frozenset(part.secret for part in parts if isinstance(part, SecretName))
+            self._reads(reads, here, complaints)
+            for secret in sorted(secrets):
+                self._secret(secret, here, allowed=secrets_allowed)
         return not faults
 
     def _secret(self, name: str, place: Place, *, allowed: bool) -> None:

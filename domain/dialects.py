@@ -23,6 +23,7 @@ from domain.definition import Definition
 from domain.documents import MAX_FAULTS, json_faults, json_pointer
 from domain.errors import DefinitionInvalid, Fault
 from domain.ids import is_name
+from domain.mending import mended_definition
 from domain.model_faults import model_faults
 
 WAIT_FOR_SIGNAL_ACTION: Final = "core.wait_for_signal"
@@ -45,6 +46,16 @@ class ParsedDefinition:
     """JSON pointer into the definition's body -> into the document, where they differ. For ``point_back``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far a document could be understood. Without ``faults``, ``parsed`` is what it says; with some, it is what
+    remains (harmless stand-ins are in the place of what was refused), for further checks only.
+    """
+
+    parsed: ParsedDefinition | None
+    faults: list[Fault]
+
+
 def parse_definition(document: object) -> Definition:
     """The definition that ``document`` (JSON values, any dialect) holds.
 
@@ -56,19 +67,26 @@ def parse_definition(document: object) -> Definition:
 
 def read_definition(document: object) -> ParsedDefinition:
     """Like ``parse_definition``, keeping track of where each part stood in ``document``."""
-    faults = json_faults(document)
-    if faults:
-        raise DefinitionInvalid("the definition is not plain JSON", faults)
+    reading = read_what_can_be(document)
+    if reading.parsed is None or reading.faults:
+        raise DefinitionInvalid("the definition is invalid", reading.faults)
+    return reading.parsed
+
+
+def read_what_can_be(document: object) -> Reading:
+    """Read ``document`` as far as it can be understood, however faulty the rest is. Never raises."""
+    if faults := json_faults(document):
+        return Reading(None, faults)
     translator = _Translator()
     body = translator.document(document)
     try:
         definition = Definition.model_validate(body)
     except ValidationError as error:
         found = point_back(model_faults(error, body, Definition), translator.origins)
-        raise DefinitionInvalid("the definition is invalid", [*translator.faults, *found][:MAX_FAULTS]) from error
-    if translator.faults:
-        raise DefinitionInvalid("the definition is invalid", translator.faults[:MAX_FAULTS])
-    return ParsedDefinition(definition, translator.origins)
+        mended = mended_definition(body) if isinstance(body, dict) else None
+        parsed = None if mended is None else ParsedDefinition(mended, translator.origins)
+        return Reading(parsed, [*translator.faults, *found][:MAX_FAULTS])
+    return Reading(ParsedDefinition(definition, translator.origins), translator.faults[:MAX_FAULTS])
 
 
 def point_back(faults: Iterable[Fault], origins: Mapping[str, str]) -> list[Fault]:
@@ -149,7 +167,10 @@ class _Translator:
         step = dict(raw)
         self._rename(step, "id", "name", here, there)
         step.setdefault("name", auto_name)
+        told = len(self.faults)
         self._type(step, here, there)
+        if len(self.faults) > told:  # nobody can tell which action was meant
+            return {"name": step["name"], "type": "transform", "set": None}
         kind = step["type"] if isinstance(step.get("type"), str) else ""
         if kind != "condition":
             self._rename(step, "condition", "when", here, there)

@@ -13,6 +13,9 @@ from domain.errors import Fault
 from domain.steps import Step
 from domain.triggers import Trigger
 
+NO_APPROVAL: Final = Fault(path="", reason="approval is not available yet", remedy="use wait_for_signal for now")
+"""What an approval step is told, complete or not, at its type."""
+
 Location = tuple[str | int, ...]
 
 _EXPECTED: Final = {
@@ -38,7 +41,10 @@ def model_faults(error: ValidationError, document: object, model: type[BaseModel
     mistyped: dict[Location, tuple[str, list[str]]] = {}
     for each in error.errors(include_url=False)[:MAX_FAULTS]:
         location, owner = _place(each, document, model)
-        if each["type"] in _EXPECTED:
+        if approval := _approval(location, document):
+            fault = NO_APPROVAL.model_copy(update={"path": json_pointer((*approval, "type"))})
+            faults += [fault] if fault not in faults else []
+        elif each["type"] in _EXPECTED:
             _, nouns = mistyped.setdefault(location, (_short(each["input"]), []))
             nouns.append(_EXPECTED[each["type"]])
         else:
@@ -48,6 +54,18 @@ def model_faults(error: ValidationError, document: object, model: type[BaseModel
         reason = f"this must be {wanted}, not {given}"
         faults.append(Fault(path=json_pointer(location), reason=reason, remedy=f"write {wanted}"))
     return faults
+
+
+def _approval(location: Location, document: object) -> Location:
+    """Where the approval step is that holds ``location``; empty if none does."""
+    value = document
+    for index, part in enumerate(location):
+        value = _inner(value, part)[1]
+        here = location[: index + 1]
+        is_step = isinstance(part, int) and _kind_of_list([*here]) == "steps"
+        if is_step and isinstance(value, dict) and value.get("type") == "approval":
+            return here
+    return ()
 
 
 def _fault(error: ErrorDetails, location: Location, owner: type[BaseModel]) -> Fault:
@@ -69,6 +87,16 @@ def _fault(error: ErrorDetails, location: Location, owner: type[BaseModel]) -> F
         case "value_error":
             reason, _, remedy = str(error["ctx"]["error"]).partition(": ")
             return Fault(path=path, reason=reason, remedy=remedy or "correct it")
+        case "too_short" | "string_too_short":
+            least, what = error["ctx"]["min_length"], "letter" if error["type"] == "string_too_short" else "entry"
+            reason = f"{name!r} is empty, it needs at least {least} {what}"
+            return Fault(path=path, reason=reason, remedy=f"write at least {least} {what}")
+        case "string_too_long":
+            most = error["ctx"]["max_length"]
+            return Fault(path=path, reason=f"{name!r} is longer than {most} letters", remedy="shorten it")
+        case "literal_error" | "enum":
+            allowed = str(error["ctx"]["expected"])
+            return Fault(path=path, reason=f"{given} is none of {allowed}", remedy=f"write {allowed}")
         case _:
             reason = f"{error['msg'].removeprefix('Input ').removeprefix('Value ')}, not {given}"
             return Fault(path=path, reason=reason, remedy="give a value within the limit")

@@ -7,6 +7,7 @@ A text is read once, when its definition is published. ``{{ '{{' }}`` writes ``{
 import re
 from typing import Final
 
+from domain.errors import ExpressionError
 from domain.expressions import Expression
 from domain.grammar import parse_until
 from domain.messages import SecretName
@@ -32,6 +33,26 @@ def split(text: str) -> list[Part]:
     if position < len(text):
         parts.append(text[position:])
     return parts
+
+
+def split_around_faults(text: str, limit: int = 100) -> tuple[list[Part], list[ExpressionError]]:
+    """Like ``split``, with each faulty placeholder left out and its error told; it ends after ``limit`` of them."""
+    parts: list[Part] = []
+    errors: list[ExpressionError] = []
+    position = 0
+    while len(errors) < limit and (opening := _OPENING.search(text, position)) is not None:
+        try:
+            part, position = _placeholder(text, opening)
+        except ExpressionError as error:
+            errors.append(error)
+            close = "}}" if opening[0] == "{{" else "}"
+            end = text.find(close, opening.end())
+            if end < 0:
+                break
+            position = end + len(close)
+        else:
+            parts.append(part)
+    return parts, errors
 
 
 def _placeholder(text: str, opening: re.Match[str]) -> tuple[Expression | SecretName, int]:

@@ -1,5 +1,6 @@
 # ruff: noqa: E501 - the tables keep a case on a line
 import copy
+import json
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from connectors.database import DatabaseConnector
 from domain.actions import ActionInfo, Effect
 from domain.checks import MAX_NESTING, MAX_STEPS, check_definition
-from domain.dialects import parse_definition, read_definition
+from domain.dialects import parse_definition, read_definition, read_what_can_be
 from domain.documents import parse_document
 from domain.errors import DefinitionInvalid
 
@@ -362,3 +363,83 @@ def test_sql_is_never_made_of_a_runs_data(query):
     step = {"name": "q", "action": "db.query", "config": {"connection": "reports", "query": query}}
     faults = check_definition(parse_definition({"name": "p", "steps": [step]}), actions=actions, processes=())
     assert [(fault.path, "literal" in fault.reason) for fault in faults] == [("/steps/0/config/query", True)]
+
+
+def all_faults_of(body):
+    """What the model and the checks find, as ``path: reason``."""
+    reading = read_what_can_be(body)
+    parsed = reading.parsed
+    assert parsed is not None
+    found = check_definition(parsed.definition, actions=ACTIONS, processes=("other",), origins=parsed.origins)
+    return {f"{fault.path}: {fault.reason}" for fault in (*reading.faults, *found)}
+
+
+def steps_within(steps):
+    for step in steps:
+        yield step
+        branches = step.get("branches", {}).values()
+        for block in (*branches, step.get("default") or [], step.get("steps", [])):
+            yield from steps_within(block)
+
+
+@pytest.mark.parametrize("good", GOOD)
+@pytest.mark.parametrize("damage", [{"fieldd": 1}, {"on_error": "retry"}, {"name": 5}, {"when": 5}])
+def test_a_refused_step_raises_no_false_alarm_elsewhere(good, damage):
+    steps = (good.get("definition") or good)["steps"]
+    for index in range(len(list(steps_within(steps)))):
+        body = json.loads(json.dumps(good))  # unlike deepcopy, this gives each place a step of its own
+        damaged = list(steps_within((body.get("definition") or body)["steps"]))[index]
+        if "name" in damage and damaged.get("name", damaged.get("id")) is not None:
+            continue  # what reads it by its name is lost, rightly
+        damaged.update(damage)
+        (fault,) = all_faults_of(body)
+        assert next(iter(damage)) in fault
+
+
+def test_faults_of_the_model_do_not_hide_those_of_other_steps():
+    body = document(
+        {"name": "bad", "action": "http.post", "confg": {}},
+        log("{{steps.bad.output.x}} {{steps.nope.output}}"),
+        {"name": "each", "type": "foreach", "itms": 1, "steps": [{"name": "inner", "action": "ftp.put"}]},
+        {"name": "last", "action": "ftp.get", "on_error": "retry"},
+        output="{{steps.each.output}} {{steps.gone.output}}",
+    )
+    assert all_faults_of(body) == {
+        "/steps/0/confg: there is no field 'confg' here",
+        "/steps/1/config/message: there is no step nope",
+        "/steps/2/itms: there is no field 'itms' here",
+        "/steps/2/items: 'items' is missing",
+        "/steps/2/steps/0/action: there is no action 'ftp.put'",
+        "/steps/3/on_error: 'retry' is none of 'fail', 'continue', 'compensate' or 'park'",
+        "/steps/3/action: there is no action 'ftp.get'",
+        "/output: there is no step gone",
+    }
+
+
+@pytest.mark.parametrize(
+    "branches", [{"a": {"name": "hidden", "action": "core.log"}}, [[{"id": "hidden"}]], {"a": [[{"id": "hidden"}]]}]
+)
+def test_steps_in_blocks_of_a_wrong_form_are_known_by_name(branches):
+    body = document({"name": "b", "type": "parallel", "branches": branches}, log("{{steps.hidden.output}}"))
+    (fault,) = all_faults_of(body)
+    assert fault.startswith("/steps/0/branches")
+
+
+def test_a_step_with_faults_of_two_kinds_is_judged_without_a_crash():
+    body = document({"name": "w", "type": "wait", "on_error": "retry"}, log("{{steps.w.output}}"))
+    (fault,) = all_faults_of(body)
+    assert fault.startswith("/steps/0/on_error")
+
+
+def test_an_approval_is_told_one_thing_complete_or_not():
+    config = {"title": "?", "approvers": ["role:x"], "timeout": "3d", "on_timeout": "reject"}
+    for step in ({"config": config}, {"config": config, "when": "{{"}, {}, {"config": {"title": 5}, "timeot": 1}):
+        body = document({"name": "ask", "type": "approval", **step}, {**LOG, "when": "{{steps.ask.output.approved}}"})
+        assert all_faults_of(body) == {"/steps/0/type: approval is not available yet"}
+
+
+def test_each_faulty_placeholder_of_a_text_is_told():
+    faults = faults_of(document(log("{{ 1 + }} {{ steps.nope.output }} {{ system() }} ${ input.x")))
+    assert [fault.path for fault in faults] == ["/steps/0/config/message"] * 4
+    for words in ("too early", "no step nope", "no function system", "not closed"):
+        assert sum(words in fault.reason for fault in faults) == 1

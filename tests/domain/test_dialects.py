@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.dialects import parse_definition, point_back, read_definition
+from domain.checks import check_definition
+from domain.dialects import parse_definition, point_back, read_definition, read_what_can_be
 from domain.errors import DefinitionInvalid, Fault
 from domain.rules import parse_condition
 from domain.scope import Scope
@@ -183,6 +184,10 @@ FAULTY = [
     ({"name": "p", "steps": []}, {"/steps": "at least 1"}),
     ({"name": "p", "stesp": [], "steps": [{"action": "core.log"}]}, {"/stesp": "did you mean 'steps'"}),
     ({"name": "p", "version": 1.0, "steps": [{"action": "core.log"}]}, {"/version": "must be text"}),
+    (
+        {"name": "p", "steps": [{"action": "core.log", "on_error": "go"}]},
+        {"/steps/0/on_error": "'continue', 'compensate'"},
+    ),
     ({"name": "p", "steps": [5, {"tpye": "wait"}]}, {"/steps/0": "mapping", "/steps/1/type": "missing"}),
     ({"name": "p", "steps": [{"type": "wiat"}]}, {"/steps/0/type": "did you mean 'wait'"}),
     ({"name": "p", "steps": [{"action": "post"}]}, {"/steps/0/action": "as http.post"}),
@@ -272,5 +277,7 @@ def test_arbitrary_json_is_a_definition_or_refused(document):
         definition = parse_definition(document)
     except DefinitionInvalid as refused:
         assert all(fault.reason and fault.remedy for fault in refused.faults)  # noqa: PT017
+        if (rest := read_what_can_be(document).parsed) is not None:
+            assert all(fault.reason for fault in check_definition(rest.definition, actions={}, processes=()))
     else:
         assert parse_definition(definition.body).digest == definition.digest
