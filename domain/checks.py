@@ -222,8 +222,9 @@ class _Checker:
             self._fault((*place, "process"), f"there is no process {step.process!r}", remedy)
 
     def _action(self, call: ActionStep | ActionCall, place: Place, frame: Frame) -> None:
-        sound = self._tree(call.config, (*place, "config"), self._complaints(frame), secrets_allowed=True)
         info = self.actions.get(call.action)
+        secrets_allowed = info is None or info.takes_secrets
+        sound = self._tree(call.config, (*place, "config"), self._complaints(frame), secrets_allowed=secrets_allowed)
         if info is None:
             remedy = _close(call.action, self.actions) or "see the list of actions"
             self._fault((*place, "action"), f"there is no action {call.action!r}", remedy)
@@ -268,7 +269,11 @@ class _Checker:
 
     def _secret(self, name: str, place: Place, *, allowed: bool) -> None:
         if not allowed:
-            self._fault(place, "a secret can be used in the config of an action only", "pass it to the action itself")
+            self._fault(
+                place,
+                "a secret can be used in the config of an action only, and not where people read it",
+                "take it out",
+            )
         elif self.secrets is not None and name not in self.secrets:
             remedy = _close(name, self.secrets) or f"set it: stepwell secrets set {name}"
             self._fault(place, f"there is no secret {name!r}", remedy)

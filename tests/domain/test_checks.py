@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.core import CoreConnector
 from connectors.database import DatabaseConnector
 from domain.actions import ActionInfo, Effect
 from domain.checks import MAX_NESTING, MAX_STEPS, check_definition
@@ -443,3 +444,10 @@ def test_each_faulty_placeholder_of_a_text_is_told():
     assert [fault.path for fault in faults] == ["/steps/0/config/message"] * 4
     for words in ("too early", "no step nope", "no function system", "not closed"):
         assert sum(words in fault.reason for fault in faults) == 1
+
+
+def test_a_log_line_takes_no_secret():
+    actions = {action.name: action.info for action in CoreConnector().actions()}
+    step = {"name": "l", "action": "core.log", "config": {"message": "token {{$secret.HOOK}}"}}
+    faults = check_definition(parse_definition({"name": "p", "steps": [step]}), actions=actions, processes=())
+    assert [fault.path for fault in faults] == ["/steps/0/config/message"]
