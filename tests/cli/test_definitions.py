@@ -61,7 +61,8 @@ def test_check_only_stores_nothing(stepwell, definition):
 
 
 def test_publish_checks_that_secrets_exist(stepwell, definition):
-    path = definition("with_secret", 'steps: [{name: a, action: core.log, config: {message: "{{$secret.ABSENT}}"}}]')
+    config = '{url: "https://example.com", headers: {x-key: "{{$secret.ABSENT}}"}}'
+    path = definition("with_secret", f"steps: [{{name: a, action: http.get, config: {config}}}]")
     assert stepwell("validate", path).code == 0
     refused = stepwell("publish", path)
     assert refused.code == 1
