@@ -21,6 +21,7 @@ from tests.workflows.harness import definition, staged, until_waiting
 from workers.embedded.temporal import EmbeddedTemporal
 from workflows import interpreter
 
+ROOT = Path(__file__).parents[2]
 DIRECTORY = Path(__file__).parent / "histories"
 
 Handle = WorkflowHandle[Any, Any]
@@ -113,7 +114,7 @@ async def record(client: Client, name: str) -> list[str]:
         histories, run_id = [], handle.first_execution_run_id
         while run_id:
             history = await client.get_workflow_handle(handle.id, run_id=run_id).fetch_history()
-            histories.append(history.to_json())
+            histories.append(history.to_json().replace(f"{ROOT}/", ""))
             last = history.events[-1].workflow_execution_continued_as_new_event_attributes
             run_id = last.new_execution_run_id
     return histories
