@@ -65,7 +65,7 @@ class Database:
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=15,
             hide_parameters=True,
             connect_args={
                 "options": f"-c role={APP_ROLE} -c timezone=UTC",

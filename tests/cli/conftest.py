@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import structlog
 from typer.testing import CliRunner
@@ -73,6 +74,9 @@ def environment(cli_database_url, temporal_address, tmp_path_factory) -> dict[st
         "STEPWELL_MASTER_KEYS": "k1:" + "A" * 43 + "=",
     }
     assert call(env, "migrate").code == 0
+    with psycopg.connect(cli_database_url, autocommit=True) as owner:
+        # Deployments of several test processes share one Temporal server: their runs must not meet.
+        owner.execute(f"ALTER TABLE runs ALTER id RESTART WITH {uuid.uuid4().time_low * 1000 + 1}")
     return env
 
 

@@ -45,7 +45,8 @@ def test_a_bad_setting_is_named_and_counts_as_wrong_usage(stepwell, name, value,
 
 def test_temporal_down_keeps_an_accepted_run_for_later(stepwell, definition):
     assert stepwell("publish", definition("kept", "steps: [{name: a, type: stop}]")).code == 0
-    accepted = stepwell("run", "kept", "--wait", 0, "--json", env={"TEMPORAL_ADDRESS": "127.0.0.1:1"})
+    nobody = {"TEMPORAL_ADDRESS": "127.0.0.1:1", "STEPWELL_TASK_QUEUE": "nobody-works-here"}
+    accepted = stepwell("run", "kept", "--wait", 0, "--json", env=nobody)
     assert accepted.code == 0
     assert accepted.json["status"] == "pending"
 
