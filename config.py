@@ -40,7 +40,6 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = 8000
-    public_url: str | None = None
     jwt_secret: SecretStr | None = None
     """At least 32 bytes. Signs the tokens of ``/auth/login``."""
     token_lifetime_seconds: int = 12 * 3600

@@ -1,7 +1,8 @@
 """Named places where a test may kill this process, to prove that nothing is lost there and nothing done twice.
 
 Inert unless ``STEPWELL_FAILPOINTS`` names some: ``point:step@file`` entries, comma-separated. Each kills the process
-once, when it first comes by; the file remembers that it did.
+once, when it first comes by; the file remembers that it did. The starter's points are ``before_start`` and
+``after_start``, without a step.
 """
 
 import os
@@ -16,12 +17,6 @@ AFTER_CALL = "after_call"
 
 AFTER_LEDGER = "after_ledger"
 """The ledger knows, Temporal does not yet."""
-
-BEFORE_START = "before_start"
-"""An accepted run has been claimed, but not started on Temporal."""
-
-AFTER_START = "after_start"
-"""An accepted run has been started on Temporal."""
 
 
 class Failpoints:

@@ -30,7 +30,7 @@ from domain import ids
 from domain.errors import NotFound, Unavailable
 from domain.messages import StartMemo
 from store.database import ALL_TENANTS, Database
-from store.runs import RunEnd, refuse
+from store.runs import RunEnd, settle
 from store.tables.base import Json
 
 CLAIM_SECONDS = 10
@@ -164,7 +164,7 @@ class Starter:
         )
         _log.error("cannot start a run", run_id=run.id, error=message)
         async with self._database.statements(run.tenant_id) as session:
-            await refuse(session, run.id, end)
+            await settle(session, run.id, end)
 
 
 def _search_attributes(run: Any) -> TypedSearchAttributes:

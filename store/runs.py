@@ -59,17 +59,6 @@ _SETTLE = text(
 )
 
 
-_REFUSE = text(
-    "WITH ended AS (UPDATE runs SET status = :status, error = :error, finished_at = :finished_at"
-    " WHERE id = :run_id AND status = 'pending' RETURNING id)"
-    " SELECT pg_notify(:channel, id::text) FROM ended"
-).bindparams(
-    bindparam("channel", CHANNEL_RUN_ENDED),
-    bindparam("error", type_=Json),
-    bindparam("finished_at", type_=Timestamp),
-)
-
-
 @dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs to list. None: whatever it may be. ``since`` and ``until`` bound the time of acceptance."""
@@ -215,9 +204,3 @@ async def settle(session: AsyncSession, run_id: int, end: RunEnd) -> bool:
         "finished_at": end.finished_at,
     }
     return (await session.execute(_SETTLE, values)).one_or_none() is not None
-
-
-async def refuse(session: AsyncSession, run_id: int, end: RunEnd) -> None:
-    """End a run that can never begin, and wake who waits for it."""
-    values = {"run_id": run_id, "status": end.status, "error": end.error, "finished_at": end.finished_at}
-    await session.execute(_REFUSE, values)
