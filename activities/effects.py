@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 from sqlalchemy.exc import DBAPIError
@@ -141,7 +142,7 @@ class _Performance:
                 if await ledger.settle(session, self.call, self.action.name, status="done", outcome=outcome.output):
                     return outcome
                 await session.rollback()
-        except (StepwellError, DBAPIError):
+        except (StepwellError, psycopg.Error, DBAPIError):
             known = await self._known()
             if known is None:
                 raise

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from sqlmodel import select
-from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from activities.failures import translated
@@ -18,6 +17,7 @@ from domain.messages import BeginRun, BegunRun, FinishRun, JsonObject, LoadRun, 
 from domain.steps import ActionStep, Step
 from store import definitions, ledger, lifecycle
 from store.database import Database
+from store.session import Session
 from store.tables import DefinitionVersionRow, RunRow
 
 _CACHED_VERSIONS = 512
@@ -164,7 +164,7 @@ class Runs:
             reads=version.reads,
         )
 
-    async def _version(self, session: AsyncSession, definition_id: int, digest: str) -> _Version:
+    async def _version(self, session: Session, definition_id: int, digest: str) -> _Version:
         """One version; versions never change, so that each is read and understood once."""
         key = (definition_id, digest)
         if key not in self._versions:
@@ -203,7 +203,7 @@ def _actions(steps: list[Step]) -> Iterator[str]:
             yield from _actions(inner)
 
 
-async def _unknown(session: AsyncSession, tenant: str, process: str) -> NotFound:
+async def _unknown(session: Session, tenant: str, process: str) -> NotFound:
     names = await definitions.names(session, tenant)
     known = ", ".join(names) or "none yet"
     close = get_close_matches(process, names, n=3)

@@ -45,8 +45,8 @@ def reported(ctx: typer.Context) -> Iterator[None]:
         _leave(ctx, ExitCode.USAGE, SettingError.code, line)
     except Unavailable as error:
         _leave(ctx, ExitCode.UNREACHABLE, error.code, f"{error}{_cause(error)}", remedy=_DOCTOR)
-    except ProgrammingError as error:
-        if not isinstance(error.orig, _SCHEMA_ERRORS):
+    except (ProgrammingError, psycopg.ProgrammingError) as error:
+        if not isinstance(_refusal(error), _SCHEMA_ERRORS):
             raise
         _leave(ctx, ExitCode.FAILED, "DATABASE_REFUSED", f"the database refused: {_said(error)}", remedy=_MIGRATE)
     except (DefinitionInvalid, InputInvalid) as error:
@@ -99,9 +99,15 @@ def _leave(
 
 def _cause(error: Unavailable) -> str:
     """What Postgres itself said, which the error leaves out for those who are not operators."""
-    return f" ({_said(error.__cause__)})" if isinstance(error.__cause__, DBAPIError) else ""
+    cause = error.__cause__
+    return f" ({_said(cause)})" if isinstance(cause, DBAPIError | psycopg.Error) else ""
 
 
-def _said(error: DBAPIError) -> str:
+def _refusal(error: BaseException) -> BaseException | None:
+    """The driver's own error."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _said(error: BaseException) -> str:
     """What Postgres said, without the line of SQL that it said it of."""
-    return str(error.orig).strip().splitlines()[0]
+    return str(_refusal(error)).strip().splitlines()[0]

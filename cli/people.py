@@ -121,7 +121,7 @@ def list_tenants(*, as_json: AsJson = False) -> None:
 
     async def found(platform: Platform) -> list[dict[str, Any]]:
         async with platform.database.session(ALL_TENANTS) as session:
-            return [dict(row) for row in (await session.execute(_TENANTS)).mappings()]
+            return list((await session.execute(_TENANTS)).mappings())
 
     rows = with_platform(found)
     if as_json:

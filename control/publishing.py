@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlmodel.ext.asyncio.session import AsyncSession
-
 from control.drafts import Draft, invalid, read_directory, read_draft
 from domain import ids
 from domain.actions import ActionInfo
@@ -19,6 +17,7 @@ from domain.definition import Definition
 from domain.errors import Conflict, Fault, NotFound
 from store import definitions
 from store.database import ALL_TENANTS, Database
+from store.session import Session
 from store.tables import DefinitionRow, DefinitionVersionRow
 from store.tables.base import now
 
@@ -172,11 +171,11 @@ class Publisher:
     def _session(self, tenant: str) -> Any:
         return self._database.session(ALL_TENANTS if tenant == ids.BUILTIN_TENANT else tenant)
 
-    async def _refuse_faulty(self, session: AsyncSession, tenant: str, drafts: Sequence[Draft]) -> None:
+    async def _refuse_faulty(self, session: Session, tenant: str, drafts: Sequence[Draft]) -> None:
         if faults := await self._faults(session, tenant, drafts):
             raise invalid(faults)
 
-    async def _faults(self, session: AsyncSession, tenant: str, drafts: Sequence[Draft]) -> Sequence[Fault]:
+    async def _faults(self, session: Session, tenant: str, drafts: Sequence[Draft]) -> Sequence[Fault]:
         """What is wrong with any of the drafts, which may name each other."""
         processes = {*await definitions.names(session, tenant), *self._python_processes}
         processes.update(draft.name for draft in drafts if draft.name)
@@ -186,7 +185,7 @@ class Publisher:
         return [fault for draft in drafts for fault in draft.check(self._actions, processes, secrets)]
 
 
-async def _store(session: AsyncSession, tenant: str, draft: Draft, *, strict: bool = False) -> Published:
+async def _store(session: Session, tenant: str, draft: Draft, *, strict: bool = False) -> Published:
     """Enter the version, and let new runs get it. Others who publish the same process wait for the transaction."""
     definition = draft.definition()
     described: dict[str, Any] = {
@@ -226,14 +225,14 @@ def _change(row: DefinitionRow, values: Mapping[str, Any]) -> None:
         row.updated_at = now()
 
 
-async def _present(session: AsyncSession, row: DefinitionRow | None, asked: object) -> Published:
+async def _present(session: Session, row: DefinitionRow | None, asked: object) -> Published:
     version = None if row is None else await definitions.version(session, row.id or 0, row.digest)
     if row is None or version is None:
         raise NotFound("process", asked)
     return Published(row, version, created=False, changed=False)
 
 
-async def _own(session: AsyncSession, tenant: str, definition_id: int) -> DefinitionRow:
+async def _own(session: Session, tenant: str, definition_id: int) -> DefinitionRow:
     seen = await definitions.get(session, tenant, definition_id)
     if seen is not None and seen.tenant_id != tenant:
         raise Conflict(

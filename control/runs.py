@@ -16,7 +16,6 @@ from difflib import get_close_matches
 from typing import Any
 
 from pydantic_core import to_json
-from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
@@ -41,6 +40,7 @@ from store import runs as rows
 from store.database import Database
 from store.definitions import Startable
 from store.runs import ALL_RUNS, RunFilter
+from store.session import Session
 from store.tables import RunRow
 
 MAX_INPUT_BYTES = 1024 * 1024
@@ -143,10 +143,11 @@ class Runs:
         deadline = time.monotonic() + seconds
         with self._notifications.listen(ids.CHANNEL_RUN_ENDED, run_id) as wake_up:
             while True:
-                row = await self.get(tenant, run_id)
+                async with self._database.statements(tenant) as session:
+                    status = await rows.status(session, tenant, run_id)
                 left = deadline - time.monotonic()
-                if RunStatus(row.status).ended or left <= 0:
-                    return row
+                if status is None or RunStatus(status).ended or left <= 0:
+                    return await self.get(tenant, run_id)
                 await wake_up.wait(min(left, POLL_SECONDS))
 
     async def view(self, tenant: str, run_id: int) -> RunView:
@@ -244,7 +245,7 @@ def _check_names(process: str, idempotency_key: str | None) -> None:
         raise InputInvalid("the request is invalid", [Fault(path="", reason=reason)])
 
 
-async def _startable(session: AsyncSession, tenant: str, process: str, version: str | None) -> Startable:
+async def _startable(session: Session, tenant: str, process: str, version: str | None) -> Startable:
     found = await definitions.startable(session, tenant, process, version)
     if found is None:
         known = await definitions.names(session, tenant)

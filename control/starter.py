@@ -31,7 +31,6 @@ from domain.errors import NotFound, Unavailable
 from domain.messages import StartMemo
 from store.database import ALL_TENANTS, Database
 from store.runs import RunEnd, settle
-from store.tables.base import Json
 
 CLAIM_SECONDS = 10
 """After that long, a claimed run that has not begun is started again."""
@@ -47,7 +46,7 @@ _CLAIM = text(
     " ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED)"
     " RETURNING id, tenant_id, process, workflow_id, input, digest, trigger_type, trigger_source, idempotency_key,"
     " created_at"
-).columns(input=Json)
+)
 
 _log = structlog.get_logger("starter")
 

@@ -4,12 +4,12 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.actions import Connector, Effect, action
 from domain.errors import ConnectorError, ErrorCode
 from services.request import Request
 from store.database import Transaction
+from store.session import Session
 
 
 class CreateFromLead(Request):
@@ -86,7 +86,7 @@ async def _converted_before(call: Transaction, lead_id: UUID) -> Customer:
     raise ConnectorError(ErrorCode.INVALID_INPUT, f"lead {lead_id} has no e-mail address; add one to convert it")
 
 
-async def require_active_customer(session: AsyncSession, tenant: str, customer_id: UUID) -> None:
+async def require_active_customer(session: Session, tenant: str, customer_id: UUID) -> None:
     """Refuse a customer that is not there (``NOT_FOUND``) or no longer active (``INVALID_INPUT``)."""
     status = (await session.execute(_STATUS, {"tenant": tenant, "customer": customer_id})).scalar_one_or_none()
     if status is None:

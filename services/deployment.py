@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import Row, bindparam, text
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.actions import Call, Connector, Effect, action
 from domain.errors import ConnectorError, ErrorCode
 from domain.provisioning import Provisioner, ProvisionOrder
 from services.request import Name, Request, Slug
 from store.database import Database
+from store.session import Session
 from store.tables.base import Json
 
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
@@ -169,7 +169,7 @@ class DeploymentService(Connector):
         async with self._database.statements(call.tenant) as session:
             return _instance((await session.execute(_READY, ready)).one())
 
-    async def _order(self, request: ProvisionTenant, call: Call, kind: str) -> Row[Any]:
+    async def _order(self, request: ProvisionTenant, call: Call, kind: str) -> Any:
         """The instance that this call orders, or has ordered at an earlier try."""
         values = {
             "tenant": call.tenant,
@@ -192,7 +192,7 @@ class DeploymentService(Connector):
             }
             return await self._record(session, found.customer_name, values)
 
-    async def _record(self, session: AsyncSession, customer_name: str, values: dict[str, Any]) -> Row[Any]:
+    async def _record(self, session: Session, customer_name: str, values: dict[str, Any]) -> Any:
         for slug in _slugs(customer_name):
             named = {"instance": uuid4(), "slug": slug, "tenant_url": f"https://{slug}.{self._tenant_domain}"}
             recorded = (await session.execute(_RECORD, values | named)).one_or_none()
@@ -205,7 +205,7 @@ class DeploymentService(Connector):
         return recorded
 
 
-def _instance(row: Row[Any]) -> Instance:
+def _instance(row: Any) -> Instance:
     return Instance(
         tenant_url=row.tenant_url,
         instance_id=row.instance_id,

@@ -1,21 +1,22 @@
 """Sessions on Postgres: always as the application role, always for a tenant."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import PoolProxiedConnection, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemySession
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from domain.actions import Call
 from domain.errors import Unavailable
+from store.session import Session
 
 APP_ROLE = "stepwell_app"
 """Role that everything but migrations runs as. It owns no table, so row-level security holds for it."""
@@ -27,20 +28,14 @@ _TENANT = "stepwell.tenant"
 _SET_TENANT = "SELECT set_config('stepwell.tenant', %s, false)"
 
 
-class Session(AsyncSession):
-    """SQLModel's session. ``execute`` is SQLAlchemy's own, for statements that are not of one model."""
-
-    execute = SQLAlchemySession.execute  # SQLModel's warns at each call
-
-
 @dataclass(frozen=True, slots=True)
 class Transaction(Call):
     """A call whose changes commit together with their ledger row: what transactional actions are given."""
 
-    session: AsyncSession = None  # type: ignore[assignment]  # always given; a default is needed after those of Call
+    session: Session = None  # type: ignore[assignment]  # always given; a default is needed after those of Call
 
     @classmethod
-    def within(cls, call: Call, session: AsyncSession) -> "Transaction":
+    def within(cls, call: Call, session: Session) -> "Transaction":
         """``call`` inside the transaction of ``session``."""
         return cls(**{field.name: getattr(call, field.name) for field in fields(call)}, session=session)
 
@@ -74,50 +69,57 @@ class Database:
                 "application_name": "stepwell",
             },
         )
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def session(self, tenant: str) -> AbstractAsyncContextManager[Session]:
         """A transaction that sees the rows of ``tenant`` only: committed at the end, rolled back on an error.
 
         Raises ``Unavailable`` when Postgres cannot be reached.
         """
-        return self._session(self.engine, tenant)
+        return self._session(tenant, autocommit=False)
 
     def statements(self, tenant: str) -> AbstractAsyncContextManager[Session]:
         """Like ``session``, but each statement commits by itself: one round trip where a transaction takes three."""
-        return self._session(self._autocommit, tenant)
+        return self._session(tenant, autocommit=True)
 
     @asynccontextmanager
-    async def _session(self, engine: AsyncEngine, tenant: str) -> AsyncIterator[Session]:
+    async def _session(self, tenant: str, *, autocommit: bool) -> AsyncIterator[Session]:
         try:
-            async with Session(engine, expire_on_commit=False) as session:
-                await _become(session, tenant)
+            pooled = await self.engine.raw_connection()
+            try:
+                await _become(pooled, tenant, autocommit=autocommit)
+                session = Session(self.engine, pooled)
                 yield session
                 await session.commit()
-        except (OperationalError, PoolExhausted, psycopg.OperationalError) as error:
+            except BaseException:
+                await asyncio.shield(self._give_back(pooled))  # may take a round trip, and must not be cut short
+                raise
+            await greenlet_spawn(pooled.close)
+        except (psycopg.OperationalError, OperationalError, PoolExhausted) as error:
             raise Unavailable("the database cannot be reached") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise Unavailable("the database connection was lost") from error
-            raise
+
+    async def _give_back(self, pooled: PoolProxiedConnection) -> None:
+        """Roll back and return the connection. If it is lost, so are the others that were made before."""
+        driver: Any = pooled.driver_connection  # None: SQLAlchemy has found it lost, and has done this already
+        lost = driver is not None and driver.closed
+        await greenlet_spawn(pooled.close)
+        if lost:
+            await self.engine.dispose()
 
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
 
 
-async def _become(session: AsyncSession, tenant: str) -> None:
-    """Let the session's connection act for ``tenant``. A pooled connection that did so last needs no round trip."""
-    connection = await (await session.connection()).get_raw_connection()
-    if connection.info.get(_TENANT) == tenant:
-        return
-    driver: Any = connection.driver_connection
-    connection.info.pop(_TENANT, None)
-    autocommit = driver.autocommit
-    await driver.set_autocommit(True)
-    await driver.execute(_SET_TENANT, (tenant,))
-    await driver.set_autocommit(autocommit)
-    connection.info[_TENANT] = tenant
+async def _become(pooled: PoolProxiedConnection, tenant: str, *, autocommit: bool) -> None:
+    """Let a pooled connection act for ``tenant``. One that did so last needs no round trip."""
+    driver: Any = pooled.driver_connection
+    if pooled.info.get(_TENANT) != tenant:
+        pooled.info.pop(_TENANT, None)
+        await driver.set_autocommit(True)
+        await driver.execute(_SET_TENANT, (tenant,))
+        pooled.info[_TENANT] = tenant
+    if driver.autocommit is not autocommit:
+        await driver.set_autocommit(autocommit)
 
 
 def notify(channel: str, payload: object = "") -> Any:

@@ -12,12 +12,11 @@ from sqlalchemy import func, or_, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from domain.ids import BUILTIN_TENANT
+from store.session import Session
 from store.tables import DefinitionRow, DefinitionVersionRow, SecretRow
-from store.tables.base import Json
 
 _Alive = col(DefinitionRow.deleted_at).is_(None)
 
@@ -31,7 +30,7 @@ _STARTABLE = text(
     " LEFT JOIN LATERAL (SELECT version, digest, body FROM definition_versions WHERE definition_id = process.id"
     " AND CASE WHEN CAST(:label AS text) IS NULL THEN digest = process.digest ELSE :label IN (version, digest) END"
     " ORDER BY created_at DESC LIMIT 1) AS chosen ON true"
-).columns(input_schema=Json)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Startable:
     input_schema: dict[str, Any] | None
 
 
-async def startable(session: AsyncSession, tenant: str, name: str, label: str | None = None) -> Startable | None:
+async def startable(session: Session, tenant: str, name: str, label: str | None = None) -> Startable | None:
     """The process that the tenant means by ``name``, in its present version or the newest one called ``label``.
 
     ``label`` may be a digest. One statement, since every accepted run asks for it.
@@ -58,7 +57,7 @@ async def startable(session: AsyncSession, tenant: str, name: str, label: str | 
     return None if row is None else Startable(*row)
 
 
-async def find(session: AsyncSession, tenant: str, name: str) -> DefinitionRow | None:
+async def find(session: Session, tenant: str, name: str) -> DefinitionRow | None:
     """The process that the tenant means by ``name``: its own before the built-in one."""
     query = (
         select(DefinitionRow)
@@ -69,26 +68,26 @@ async def find(session: AsyncSession, tenant: str, name: str) -> DefinitionRow |
     return (await session.exec(query)).one_or_none()
 
 
-async def get(session: AsyncSession, tenant: str, definition_id: int) -> DefinitionRow | None:
+async def get(session: Session, tenant: str, definition_id: int) -> DefinitionRow | None:
     """The process with that id, if it is the tenant's own or built in, and not deleted."""
     query = select(DefinitionRow).where(DefinitionRow.id == definition_id, _of(tenant), _Alive)
     return (await session.exec(query)).one_or_none()
 
 
-async def lock(session: AsyncSession, tenant: str, definition_id: int) -> DefinitionRow | None:
+async def lock(session: Session, tenant: str, definition_id: int) -> DefinitionRow | None:
     """Like ``get``; others who change it wait for the transaction."""
     query = select(DefinitionRow).where(DefinitionRow.id == definition_id, _of(tenant), _Alive).with_for_update()
     return (await session.exec(query)).one_or_none()
 
 
-async def names(session: AsyncSession, tenant: str) -> list[str]:
+async def names(session: Session, tenant: str) -> list[str]:
     """The names of all processes that the tenant sees, switched off or not, in their order."""
     query = select(DefinitionRow.name).where(_of(tenant), _Alive).distinct()
     return sorted((await session.exec(query)).all())
 
 
 async def page(
-    session: AsyncSession, tenant: str, *, is_active: bool | None, limit: int, offset: int
+    session: Session, tenant: str, *, is_active: bool | None, limit: int, offset: int
 ) -> tuple[Sequence[DefinitionRow], int]:
     """The tenant's processes by name, the built-in ones included that it has not replaced by its own; and how many."""
     own = aliased(DefinitionRow)
@@ -105,7 +104,7 @@ async def page(
     return (await session.exec(query)).all(), total
 
 
-async def claim_name(session: AsyncSession, row: DefinitionRow) -> tuple[DefinitionRow, bool]:
+async def claim_name(session: Session, row: DefinitionRow) -> tuple[DefinitionRow, bool]:
     """The row of that tenant and name, made of ``row`` if there is none (True); locked until the transaction ends."""
     inserted = await session.execute(
         insert(DefinitionRow)
@@ -122,19 +121,19 @@ async def claim_name(session: AsyncSession, row: DefinitionRow) -> tuple[Definit
     return (await session.exec(query)).one(), is_new
 
 
-async def add_version(session: AsyncSession, row: DefinitionVersionRow) -> DefinitionVersionRow:
+async def add_version(session: Session, row: DefinitionVersionRow) -> DefinitionVersionRow:
     """Enter a version. The process's row must be locked, and have no such version."""
     session.add(row)
     await session.flush()
     return row
 
 
-async def version(session: AsyncSession, definition_id: int, digest: str) -> DefinitionVersionRow | None:
+async def version(session: Session, definition_id: int, digest: str) -> DefinitionVersionRow | None:
     """One version of a process, by its digest."""
     return (await session.exec(_versions(definition_id).where(DefinitionVersionRow.digest == digest))).one_or_none()
 
 
-async def present(session: AsyncSession, rows: Sequence[DefinitionRow]) -> list[DefinitionVersionRow]:
+async def present(session: Session, rows: Sequence[DefinitionRow]) -> list[DefinitionVersionRow]:
     """The version of each of these processes that new runs get, in the same order."""
     wanted = tuple_(col(DefinitionVersionRow.definition_id), col(DefinitionVersionRow.digest))
     query = select(DefinitionVersionRow).where(wanted.in_([(row.id, row.digest) for row in rows]))
@@ -142,18 +141,18 @@ async def present(session: AsyncSession, rows: Sequence[DefinitionRow]) -> list[
     return [found[row.id or 0] for row in rows]
 
 
-async def labelled(session: AsyncSession, definition_id: int, label: str) -> DefinitionVersionRow | None:
+async def labelled(session: Session, definition_id: int, label: str) -> DefinitionVersionRow | None:
     """The newest version of a process that its author called ``label``, or whose digest that is."""
     named = or_(col(DefinitionVersionRow.version) == label, col(DefinitionVersionRow.digest) == label)
     return (await session.exec(_versions(definition_id).where(named).limit(1))).one_or_none()
 
 
-async def versions(session: AsyncSession, definition_id: int) -> Sequence[DefinitionVersionRow]:
+async def versions(session: Session, definition_id: int) -> Sequence[DefinitionVersionRow]:
     """All versions of a process, the newest first."""
     return (await session.exec(_versions(definition_id))).all()
 
 
-async def secret_names(session: AsyncSession, tenant: str) -> set[str]:
+async def secret_names(session: Session, tenant: str) -> set[str]:
     """The names of the tenant's secrets."""
     return set((await session.exec(select(SecretRow.name).where(SecretRow.tenant_id == tenant).distinct())).all())
 

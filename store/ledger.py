@@ -9,14 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, text
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.actions import Call
+from store.session import Session
 from store.tables.base import Json
 
-_FIND = text("SELECT status, outcome, intended_at FROM effects WHERE tenant_id = :tenant AND key = :key").columns(
-    outcome=Json
-)
+_FIND = text("SELECT status, outcome, intended_at FROM effects WHERE tenant_id = :tenant AND key = :key")
 _INTEND = text(
     "INSERT INTO effects (tenant_id, key, run_id, action, status, attempts, intended_at)"
     " VALUES (:tenant, :key, :run_id, :action, 'intent', 1, now())"
@@ -47,13 +45,13 @@ class Entry:
     intended_at: datetime
 
 
-async def find(session: AsyncSession, call: Call) -> Entry | None:
+async def find(session: Session, call: Call) -> Entry | None:
     """The entry of this call's effect, if there is one."""
     row = (await session.execute(_FIND, {"tenant": call.tenant, "key": call.key})).one_or_none()
     return None if row is None else Entry(row.status, row.outcome, row.intended_at)
 
 
-async def intend(session: AsyncSession, call: Call, action: str, *, again: bool = False) -> bool:
+async def intend(session: Session, call: Call, action: str, *, again: bool = False) -> bool:
     """Enter that the effect is about to happen. False when another try has entered it before and has not failed.
 
     ``again``: enter it all the same, unless it is done.
@@ -62,7 +60,7 @@ async def intend(session: AsyncSession, call: Call, action: str, *, again: bool 
     return (await session.execute(_INTEND, values)).one_or_none() is not None
 
 
-async def settle(session: AsyncSession, call: Call, action: str, *, status: str, outcome: Any = None) -> bool:
+async def settle(session: Session, call: Call, action: str, *, status: str, outcome: Any = None) -> bool:
     """Enter how the effect ended. False when it is done already: the first outcome stays."""
     values = {
         "tenant": call.tenant,
@@ -75,6 +73,6 @@ async def settle(session: AsyncSession, call: Call, action: str, *, status: str,
     return (await session.execute(_SETTLE, values)).one_or_none() is not None
 
 
-async def of_run(session: AsyncSession, tenant: str, run_id: int) -> list[str]:
+async def of_run(session: Session, tenant: str, run_id: int) -> list[str]:
     """The keys of the run's effects that have happened, or may have: the latest 5,000."""
     return [row.key for row in await session.execute(_OF_RUN, {"tenant": tenant, "run_id": run_id})]

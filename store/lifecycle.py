@@ -4,24 +4,20 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, text
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.ids import CHANNEL_RUN_ENDED
+from store.session import Session
 from store.tables.base import Json, Timestamp
 from store.tables.runs import RunRow
 
-_BEGIN = (
-    text(
-        "UPDATE runs SET status = CASE WHEN status = 'pending' THEN 'running' ELSE status END,"
-        " temporal_run_id = :temporal_run_id, started_at = coalesce(started_at, :started_at)"
-        " WHERE id = :run_id AND workflow_id = :workflow_id"
-        " AND (temporal_run_id = :temporal_run_id OR (temporal_run_id IS NULL AND status = 'pending'))"
-        " AND created_at = coalesce(:accepted_at, created_at)"
-        " RETURNING tenant_id, definition_id, digest, version, input, created_at"
-    )
-    .bindparams(bindparam("accepted_at", type_=Timestamp))
-    .columns(input=Json)
-)
+_BEGIN = text(
+    "UPDATE runs SET status = CASE WHEN status = 'pending' THEN 'running' ELSE status END,"
+    " temporal_run_id = :temporal_run_id, started_at = coalesce(started_at, :started_at)"
+    " WHERE id = :run_id AND workflow_id = :workflow_id"
+    " AND (temporal_run_id = :temporal_run_id OR (temporal_run_id IS NULL AND status = 'pending'))"
+    " AND created_at = coalesce(:accepted_at, created_at)"
+    " RETURNING tenant_id, definition_id, digest, version, input, created_at"
+).bindparams(bindparam("accepted_at", type_=Timestamp))
 
 _ADOPT = text(
     "INSERT INTO runs (tenant_id, definition_id, process, version, digest, workflow_id, temporal_run_id, task_queue,"
@@ -51,7 +47,7 @@ _FINISH = text(
 
 
 async def begin(
-    session: AsyncSession,
+    session: Session,
     *,
     run_id: int,
     workflow_id: str,
@@ -73,20 +69,18 @@ async def begin(
     return (await session.execute(_BEGIN, values)).one_or_none()
 
 
-async def adopt(session: AsyncSession, row: RunRow) -> Any:
+async def adopt(session: Session, row: RunRow) -> Any:
     """Enter a run that was started on Temporal directly, once; its ``id`` and ``created_at``."""
     values = row.model_dump(exclude={"id", "status", "result", "error", "steps", "waiting_on"})
     return (await session.execute(_ADOPT, values)).one()
 
 
-async def update(
-    session: AsyncSession, *, tenant: str, run_id: int, status: str, waiting_on: list[dict[str, Any]]
-) -> None:
+async def update(session: Session, *, tenant: str, run_id: int, status: str, waiting_on: list[dict[str, Any]]) -> None:
     """Say whether the run waits, and on what."""
     values = {"tenant": tenant, "run_id": run_id, "status": status, "waiting_on": waiting_on}
     await session.execute(_UPDATE, values)
 
 
-async def finish(session: AsyncSession, *, tenant: str, run_id: int, end: dict[str, Any]) -> None:
+async def finish(session: Session, *, tenant: str, run_id: int, end: dict[str, Any]) -> None:
     """Enter how a run ended (``status``, ``result``, ``error``, ``steps``, ``finished_at``); wake who waits for it."""
     await session.execute(_FINISH, {"tenant": tenant, "run_id": run_id, **end})

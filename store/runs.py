@@ -10,14 +10,13 @@ from typing import Any
 
 from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import ColumnElement, and_, bindparam, func, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import defer
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from domain.errors import NotFound
 from domain.ids import CHANNEL_RUN_ENDED, CHANNEL_RUN_PENDING
+from store.session import Session
 from store.tables import RunRow
 from store.tables.base import Json, Timestamp, now
 
@@ -36,6 +35,8 @@ _INSERT = text(
     bindparam("created_at", type_=Timestamp),
     bindparam("channel", CHANNEL_RUN_PENDING),
 )
+
+_STATUS = text("SELECT status FROM runs WHERE id = :run_id AND tenant_id = :tenant")
 
 _CANCEL_PENDING = text(
     "WITH pending AS (SELECT id, claimed_at FROM runs"
@@ -118,20 +119,18 @@ class CancelledPending:
     claimed: bool
 
 
-async def insert(session: AsyncSession, row: RunRow) -> bool:
+async def insert(session: Session, row: RunRow) -> bool:
     """Enter an accepted run and wake the starters at commit. False if its idempotency key is taken: nothing is done.
 
     Raises ``NotFound`` when there is no such tenant.
     """
     try:
         return (await session.execute(_INSERT, row.model_dump())).one_or_none() is not None
-    except IntegrityError as error:
-        if isinstance(error.orig, ForeignKeyViolation):
-            raise NotFound("tenant", row.tenant_id) from error
-        raise
+    except ForeignKeyViolation as error:
+        raise NotFound("tenant", row.tenant_id) from error
 
 
-async def by_key(session: AsyncSession, tenant: str, process: str, idempotency_key: str) -> RunRow | None:
+async def by_key(session: Session, tenant: str, process: str, idempotency_key: str) -> RunRow | None:
     """The run that was accepted under this key."""
     query = select(RunRow).where(
         RunRow.tenant_id == tenant, RunRow.process == process, RunRow.idempotency_key == idempotency_key
@@ -139,14 +138,20 @@ async def by_key(session: AsyncSession, tenant: str, process: str, idempotency_k
     return (await session.exec(query)).one_or_none()
 
 
-async def get(session: AsyncSession, tenant: str, run_id: int) -> RunRow | None:
+async def status(session: Session, tenant: str, run_id: int) -> str | None:
+    """The status of the tenant's run with that id."""
+    row = (await session.execute(_STATUS, {"tenant": tenant, "run_id": run_id})).one_or_none()
+    return None if row is None else str(row.status)
+
+
+async def get(session: Session, tenant: str, run_id: int) -> RunRow | None:
     """The tenant's run with that id."""
     query = select(RunRow).where(RunRow.id == run_id, RunRow.tenant_id == tenant)
     return (await session.exec(query)).one_or_none()
 
 
 async def page(
-    session: AsyncSession, tenant: str, wanted: RunFilter, *, limit: int, offset: int, steps: bool
+    session: Session, tenant: str, wanted: RunFilter, *, limit: int, offset: int, steps: bool
 ) -> tuple[Sequence[RunRow], int]:
     """The tenant's runs that are wanted, the newest first, and how many there are. Without ``steps`` these are None."""
     conditions = [RunRow.tenant_id == tenant, *wanted.conditions()]
@@ -161,7 +166,7 @@ async def page(
     return rows, total
 
 
-async def cancel_pending(session: AsyncSession, tenant: str, run_id: int) -> CancelledPending | None:
+async def cancel_pending(session: Session, tenant: str, run_id: int) -> CancelledPending | None:
     """End a run that has not begun, and wake who waits for it. None when it has begun, ended, or never was.
 
     Should its workflow be started all the same, it finds that the run has ended and does nothing.
@@ -170,30 +175,30 @@ async def cancel_pending(session: AsyncSession, tenant: str, run_id: int) -> Can
     return None if row is None else CancelledPending(claimed=row.claimed_at is not None)
 
 
-async def open_after(session: AsyncSession, run_id: int, *, limit: int) -> list[OpenRun]:
+async def open_after(session: Session, run_id: int, *, limit: int) -> list[OpenRun]:
     """Runs of all tenants that are under way, from the one after ``run_id`` on, by id."""
     return await _after(session, run_id, limit, col(RunRow.status).in_(("running", "waiting")))
 
 
-async def unbegun_after(session: AsyncSession, run_id: int, *, limit: int) -> list[OpenRun]:
+async def unbegun_after(session: Session, run_id: int, *, limit: int) -> list[OpenRun]:
     """Likewise those that were taken up by a starter and have not begun, although they were accepted a while ago."""
     claimed = col(RunRow.claimed_at).is_not(None)
     overdue = col(RunRow.created_at) < now() - BEGIN_WITHIN
     return await _after(session, run_id, limit, and_(col(RunRow.status) == "pending", claimed, overdue))
 
 
-async def _after(session: AsyncSession, run_id: int, limit: int, condition: ColumnElement[bool]) -> list[OpenRun]:
+async def _after(session: Session, run_id: int, limit: int, condition: ColumnElement[bool]) -> list[OpenRun]:
     query = (
         select(RunRow.id, RunRow.tenant_id, RunRow.workflow_id, RunRow.temporal_run_id)
         .where(condition, col(RunRow.id) > run_id)
         .order_by(col(RunRow.id))
         .limit(limit)
     )
-    found = (await session.exec(query)).all()
+    found = (await session.execute(query)).all()
     return [OpenRun(id=row[0] or 0, tenant=row[1], workflow_id=row[2], temporal_run_id=row[3]) for row in found]
 
 
-async def settle(session: AsyncSession, run_id: int, end: RunEnd) -> bool:
+async def settle(session: Session, run_id: int, end: RunEnd) -> bool:
     """End a run that was ended from outside, and wake who waits for it. False if its row says already how it ended."""
     values = {
         "run_id": run_id,

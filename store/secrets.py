@@ -8,8 +8,8 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
+from store.session import Session
 from store.tables.secrets import SecretRow
 
 _LISTING = text(
@@ -32,7 +32,7 @@ class SecretListing:
     updated_by: str
 
 
-async def newest(session: AsyncSession, tenant: str, names: Collection[str]) -> Sequence[SecretRow]:
+async def newest(session: Session, tenant: str, names: Collection[str]) -> Sequence[SecretRow]:
     """The newest version of each of these secrets that exists."""
     query = (
         select(SecretRow)
@@ -43,25 +43,25 @@ async def newest(session: AsyncSession, tenant: str, names: Collection[str]) -> 
     return (await session.exec(query)).all()
 
 
-async def listing(session: AsyncSession, tenant: str) -> list[SecretListing]:
+async def listing(session: Session, tenant: str) -> list[SecretListing]:
     """All secrets of the tenant, by name."""
     return [SecretListing(*row) for row in (await session.execute(_LISTING, {"tenant": tenant})).all()]
 
 
-async def lock_version(session: AsyncSession, tenant: str, name: str) -> int:
+async def lock_version(session: Session, tenant: str, name: str) -> int:
     """The newest version's number, 0 if there is none. Others who change this secret wait for the transaction."""
     await session.execute(_LOCK, {"secret": f"{tenant}|{name}"})
     query = select(func.max(SecretRow.version)).where(SecretRow.tenant_id == tenant, SecretRow.name == name)
     return (await session.exec(query)).one() or 0
 
 
-async def not_under(session: AsyncSession, kid: str, *, limit: int) -> Sequence[SecretRow]:
+async def not_under(session: Session, kid: str, *, limit: int) -> Sequence[SecretRow]:
     """Some of the versions that another key than ``kid`` encrypts, locked; those that others hold are left out."""
     query = select(SecretRow).where(SecretRow.kid != kid).limit(limit).with_for_update(skip_locked=True)
     return (await session.exec(query)).all()
 
 
-async def remove(session: AsyncSession, tenant: str, name: str) -> bool:
+async def remove(session: Session, tenant: str, name: str) -> bool:
     """Remove all versions. False if there were none."""
     statement = (
         delete_from(SecretRow)

@@ -71,7 +71,7 @@ async def test_cancelling_asks_the_workflow_to_end(runs, database, temporal_clie
 async def test_cancelling_a_claimed_run_ends_its_workflow_too(runs, database, temporal_client, worker, run):
     handle = await temporal_client.start_workflow("greet", run.id, id=run.workflow_id, task_queue=run.task_queue)
     async with database.session(run.tenant_id) as session:
-        row = await session.merge(run)
+        row = await session.models.merge(run)
         row.claimed_at = row.created_at
 
     assert (await runs.cancel(run.tenant_id, run.id)).status == "cancelled"

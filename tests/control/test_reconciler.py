@@ -100,7 +100,7 @@ async def test_a_run_that_was_cancelled_from_outside_is_cancelled(
 
 async def claimed_long_ago(database, run):
     async with database.session(run.tenant_id) as session:
-        row = await session.merge(run)
+        row = await session.models.merge(run)
         row.created_at = row.claimed_at = run.created_at - timedelta(minutes=5)
 
 
@@ -129,7 +129,7 @@ async def test_a_run_that_is_still_to_be_started_is_left_alone(reconciler, runs,
 
 async def test_a_run_that_temporal_does_not_know_has_failed(reconciler, runs, database, run):
     async with database.session(run.tenant_id) as session:
-        row = await session.merge(run)
+        row = await session.models.merge(run)
         row.status, row.temporal_run_id = "waiting", "01a1f958-4746-733b-b7a2-46eb0d9ddd4e"
 
     await reconciler.reconcile_once()
@@ -187,7 +187,7 @@ async def test_an_id_that_is_used_again_does_not_hide_how_the_run_ended(
 async def test_an_id_with_quotes_is_looked_up_too(reconciler, runs, database, temporal_client, worker, run):
     run.workflow_id = f"it's \\ {run.id}"
     async with database.session(run.tenant_id) as session:
-        await session.merge(run)
+        await session.models.merge(run)
     handle = await start(database, temporal_client, run)
     assert await reconciler.reconcile_once() == 0
 

@@ -11,7 +11,7 @@ from tests.control.conftest import definition
 
 async def end(database, run, status, seconds=None):
     async with database.session(run.tenant_id) as session:
-        row = await session.merge(run)
+        row = await session.models.merge(run)
         row.status = status
         if seconds is not None:
             row.started_at, row.finished_at = row.created_at, row.created_at + timedelta(seconds=seconds)

@@ -225,7 +225,7 @@ class Installation:
     async def rows(self, query: str, **values: Any) -> list[Any]:
         """Rows of any tenant."""
         async with self.database.session(ALL_TENANTS) as session:
-            return list((await session.execute(text(query), values)).mappings().all())
+            return list((await session.execute(text(query), values)).mappings())
 
     async def row(self, query: str, **values: Any) -> Any:
         """The only row."""

@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from uuid import uuid4
 
+import psycopg
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import DBAPIError
 
 from domain.errors import ConnectorError, ErrorCode
 from services.ticketing import TicketingService
@@ -93,6 +93,6 @@ async def test_numbers_grow_beyond_six_digits(books, database_url):
 
 @pytest.mark.parametrize("tenant", ["", "*"])
 async def test_a_number_belongs_to_one_tenant(database, tenant):
-    with pytest.raises(DBAPIError, match="one tenant"):
+    with pytest.raises(psycopg.Error, match="one tenant"):
         async with database.session(tenant) as session:
             await session.execute(text("SELECT next_number('TCK')"))
