@@ -5,7 +5,7 @@ depends on the action's effect class (``domain.actions.Effect``); the ledger tel
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,10 @@ from store.vault import SecretVault
 HEARTBEAT_SECONDS = 3.0
 
 
+Entered = Mapping[str, ledger.Entry | None]
+"""What the ledger knows of effects, by key; None: nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """Performs the actions of a catalogue. ``max_output_bytes`` limits the output of a step, as JSON."""
@@ -49,13 +53,25 @@ class Effects:
             async with _heartbeats():
                 return await self.attempt(order)
 
-    async def attempt(self, order: PerformAction) -> ActionOutcome:
-        """One try of the action, inside an activity. Raises ``StepwellError``."""
-        outcome = await self._attempt(order)
+    async def entered(self, tenant: str, keys: Mapping[str, str]) -> Entered:
+        """What the ledger knows of the keyed effects among these (key: name of the action), in one round trip."""
+        keyed = [key for key, name in keys.items() if name in self.catalogue and _asks_only(self.catalogue[name])]
+        if not keyed:
+            return {}
+        async with self.database.statements(tenant) as session:
+            found = await ledger.find_all(session, tenant, keyed)
+        return {key: found.get(key) for key in keyed}
+
+    async def attempt(self, order: PerformAction, entered: Entered | None = None) -> ActionOutcome:
+        """One try of the action, inside an activity. Raises ``StepwellError``.
+
+        ``entered``: the ledger's answers, where it has just been asked.
+        """
+        outcome = await self._attempt(order, entered or {})
         self.failpoints.hit(AFTER_LEDGER, order.step)
         return outcome
 
-    async def _attempt(self, order: PerformAction) -> ActionOutcome:
+    async def _attempt(self, order: PerformAction, entered: Entered) -> ActionOutcome:
         action = self.catalogue[order.action]
         if order.secrets and not action.info.takes_secrets:
             message = f"{action.name} takes no secrets: people read what it is given"
@@ -82,11 +98,16 @@ class Effects:
             case Effect.TRANSACTIONAL:
                 return await performance.in_transaction()
             case Effect.KEYED:
-                return await performance.by_key()
+                return await performance.by_key(entered)
             case Effect.RECONCILABLE:
                 return await performance.reconciled()
             case Effect.AT_MOST_ONCE:
                 return await performance.at_most_once()
+
+
+def _asks_only(action: Action) -> bool:
+    """Whether the action begins by asking the ledger, and enters nothing yet."""
+    return action.info.effect is Effect.KEYED and action.key_lifetime is None
 
 
 def _effect(action: Action, on_unknown: OnUnknown | None) -> Effect:
@@ -149,13 +170,16 @@ class _Performance:
             return known
         return await self._known() or self.outcome(None)
 
-    async def by_key(self) -> ActionOutcome:
+    async def by_key(self, entered: Entered) -> ActionOutcome:
         """Once, by the provider's memory of the key; beyond its lifetime by looking it up."""
         lifetime = self.action.key_lifetime
-        async with self.at.database.statements(self.call.tenant) as session:
-            known = await ledger.find(session, self.call)
-            if known is None and lifetime is not None:
-                await ledger.intend(session, self.call, self.action.name)
+        if self.call.key in entered:
+            known = entered[self.call.key]
+        else:
+            async with self.at.database.statements(self.call.tenant) as session:
+                known = await ledger.find(session, self.call)
+                if known is None and lifetime is not None:
+                    await ledger.intend(session, self.call, self.action.name)
         if known is not None and known.status == "done":
             return self.outcome(known.outcome, replayed=True)
         if known is not None and lifetime is not None and datetime.now(UTC) - known.intended_at > lifetime:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.effects import Effects
+from activities.effects import Effects, Entered
 from activities.failures import translated
 from activities.runs import Runs
 from domain import ids
@@ -52,6 +52,12 @@ class Segments:
             scope.set_output(name, output)
         if order.index is not None:
             scope = scope.child(item=order.item, index=order.index)
+        keys = {
+            ids.effect_key(order.key, step.path): action.action
+            for step in order.steps
+            if isinstance(action := known.by_number[step.node].step, ActionStep)
+        }
+        entered = await self.effects.entered(order.tenant, keys)
         tries: list[FirstTry | None] = []
         until = time.monotonic() + SEGMENT_SECONDS
         size = 0
@@ -65,7 +71,7 @@ class Segments:
                 task = _task(order, step, node, scope)
             except StepwellError:
                 break  # the interpreter finds the same fault, and says so
-            first = await self._try(task)
+            first = await self._try(task, entered)
             tries.append(first)
             if first.outcome is None or first.outcome.skipped:
                 break
@@ -75,12 +81,12 @@ class Segments:
             scope.set_output(node.step.name, first.outcome.output)
         return SegmentOutcome(tries=tries)
 
-    async def _try(self, task: PerformAction) -> FirstTry:
+    async def _try(self, task: PerformAction, entered: Entered) -> FirstTry:
         started = datetime.now(UTC)
         try:
             async with asyncio.timeout(STEP_LIMIT.total_seconds()):
                 with translated(task.action):
-                    outcome = await self.effects.attempt(task)
+                    outcome = await self.effects.attempt(task, entered)
         except TimeoutError:
             return FirstTry(started_at=started, completed_at=datetime.now(UTC))
         except ApplicationError as error:

@@ -19,6 +19,7 @@ REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SURELY_NOT_DONE: Final = frozenset({501, 503})
+_HIDDEN: Final = frozenset("@?#")
 _NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 _MAYBE_INFINITE: Final = re.compile(rb"[eE]\+?\d{3}|\d{300}")
 
@@ -130,6 +131,8 @@ def writes(method: str) -> bool:
 
 def shown(url: str | httpx2.URL) -> str:
     """``url`` as it may be shown: without credentials, query and fragment."""
+    if isinstance(url, httpx2.URL) and not _HIDDEN.intersection(plain := str(url)):
+        return plain
     try:
         return str(httpx2.URL(url).copy_with(username="", password="", query=None, fragment=None))
     except httpx2.InvalidURL:

@@ -10,7 +10,7 @@ per worker: it pools connections.
 import asyncio
 import base64
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import unquote
@@ -144,7 +144,7 @@ class HttpClient:
         if announced.isdigit() and int(announced) > limit:
             raise self._too_large(request, int(announced))
         parts, size = [], 0
-        async for part in response.aiter_bytes():
+        async for part in _decoded(response):
             size += len(part)
             if size > limit or response.num_bytes_downloaded > limit:
                 raise self._too_large(request, max(size, response.num_bytes_downloaded))
@@ -230,6 +230,13 @@ class _Outgoing:
             kept = {name: value for name, value in following.headers.items() if name in _FOR_ANY_ORIGIN}
             following = replace(following, headers=kept)
         return following
+
+
+def _decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The content piece by piece. What is not compressed need not pass through the decoders."""
+    if "content-encoding" in response.headers or not isinstance(response.stream, httpx2.AsyncByteStream):
+        return response.aiter_bytes()
+    return aiter(response.stream)
 
 
 def _checked(url: str | httpx2.URL) -> httpx2.URL:

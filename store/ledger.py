@@ -4,6 +4,7 @@ A row is the step's effect under its key. ``intent``: begun, and nobody has said
 with its outcome. ``failed``: it surely did not happen. ``skipped``: unknown, and given up.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from store.session import Session
 from store.tables.base import Json
 
 _FIND = text("SELECT status, outcome, intended_at FROM effects WHERE tenant_id = :tenant AND key = :key")
+_FIND_ALL = text("SELECT key, status, outcome, intended_at FROM effects WHERE tenant_id = :tenant AND key = ANY(:keys)")
 _INTEND = text(
     "INSERT INTO effects (tenant_id, key, run_id, action, status, attempts, intended_at)"
     " VALUES (:tenant, :key, :run_id, :action, 'intent', 1, now())"
@@ -49,6 +51,12 @@ async def find(session: Session, call: Call) -> Entry | None:
     """The entry of this call's effect, if there is one."""
     row = (await session.execute(_FIND, {"tenant": call.tenant, "key": call.key})).one_or_none()
     return None if row is None else Entry(row.status, row.outcome, row.intended_at)
+
+
+async def find_all(session: Session, tenant: str, keys: Sequence[str]) -> dict[str, Entry]:
+    """The entries that there are under these keys."""
+    rows = await session.execute(_FIND_ALL, {"tenant": tenant, "keys": list(keys)})
+    return {row.key: Entry(row.status, row.outcome, row.intended_at) for row in rows}
 
 
 async def intend(session: Session, call: Call, action: str, *, again: bool = False) -> bool:

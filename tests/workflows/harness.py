@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sys
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.effects import Entered
 from activities.failures import translated
 from activities.segments import Segments
 from domain import ids
@@ -104,7 +105,10 @@ class World:
         with translated(order.action):
             return await self.attempt(order)
 
-    async def attempt(self, order: PerformAction) -> ActionOutcome:
+    async def entered(self, tenant: str, keys: Mapping[str, str]) -> Entered:
+        return {}
+
+    async def attempt(self, order: PerformAction, entered: Entered | None = None) -> ActionOutcome:
         self.attempts[order.key] = self.attempts.get(order.key, 0) + 1
         match order.action:
             case "test.fail":
