@@ -14,8 +14,6 @@ from cli.failures import SettingError
 from cli.output import AsJson, done, print_json
 from cli.platform import database_url, load_settings, with_platform
 from composition import Platform
-from control.identity import ensure_first_admin
-from store.migrate import migrate as apply_migrations
 
 app = typer.Typer()
 
@@ -61,6 +59,8 @@ def migrate(
     Makes the default tenant and an administrator if there is none; the generated password is shown this once. Safe to
     repeat, and to run twice at once.
     """
+    from store.migrate import migrate as apply_migrations  # noqa: PLC0415  # a worker need not hold it in memory
+
     settings = load_settings()
     apply_migrations(database_url(settings))
     told: dict[str, Any] = {"schema": "current"} if schema_only else with_platform(lambda it: _furnish(it, admin))
@@ -76,6 +76,8 @@ def migrate(
 
 async def _furnish(platform: Platform, admin: str) -> dict[str, Any]:
     """Publish the built-in processes, and make the default tenant and its administrator if there are none."""
+    from control.identity import ensure_first_admin  # noqa: PLC0415  # as above
+
     published = await platform.publisher.publish_directory(platform.settings.definitions_dir)
     tenant = platform.settings.default_tenant
     password = await ensure_first_admin(platform.database, tenant, email=admin, password=None)

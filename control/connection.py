@@ -1,9 +1,23 @@
 """The connection to Temporal, as the SDK's own environment configuration describes it."""
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.service import GrpcCompression
+
+_SHARED = tuple(PydanticPayloadConverter().converters.values())
+
+
+class SharedPayloadConverter(CompositePayloadConverter):
+    """The SDK's pydantic converter, whose type adapters all runs share: the SDK makes a converter for each run."""
+
+    def __init__(self) -> None:
+        super().__init__(*_SHARED)
+
+
+DATA_CONVERTER = DataConverter(payload_converter_class=SharedPayloadConverter)
+"""How values become payloads: exactly as by the SDK's ``pydantic_data_converter``."""
 
 
 async def connect(*, lazy: bool = True) -> Client:
@@ -17,7 +31,7 @@ async def connect(*, lazy: bool = True) -> Client:
     local = address.rpartition(":")[0] in {"127.0.0.1", "localhost", "[::1]"}
     return await Client.connect(
         **config,
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         lazy=lazy,
         grpc_compression=GrpcCompression.NONE if local else GrpcCompression.GZIP,
     )

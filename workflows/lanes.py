@@ -49,8 +49,8 @@ class Lanes:
     """Performs actions for one run. ``events`` estimates the history that this has cost."""
 
     def __init__(self, begun: BegunRun) -> None:
-        self._slow = frozenset(begun.slow)
-        self._once = frozenset(begun.once)
+        self._slow = begun.slow
+        self._once = begun.once
         self._priority = Priority(fairness_key=begun.tenant)
         self._in_flight: set[workflow.ActivityHandle[Any]] = set()
         self.events = 0

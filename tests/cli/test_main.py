@@ -7,6 +7,7 @@ from cli.main import _COMMANDS
 from tests.cli.conftest import PROGRAM, call
 
 HEAVY = ("temporalio", "sqlalchemy", "composition", "pydantic")
+FOR_OTHERS = ("alembic", "argon2", "jwt")
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
@@ -20,6 +21,12 @@ def test_help_names_every_command_and_loads_nothing_heavy():
     for name, entry in _COMMANDS.items():
         assert name in done.stdout
         assert entry.summary in done.stdout
+
+
+def test_a_worker_holds_nothing_of_migrations_and_logins_in_memory():
+    script = f"import sys, cli.servers, workers.main\nprint([name for name in {FOR_OTHERS} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", _COMMANDS)

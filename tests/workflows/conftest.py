@@ -6,9 +6,9 @@ import pytest
 from temporalio.api.enums.v1.common_pb2 import INDEXED_VALUE_TYPE_KEYWORD
 from temporalio.api.operatorservice.v1.request_response_pb2 import AddSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from control.connection import DATA_CONVERTER
 from domain import ids
 from tests.workflows.harness import server_binary
 
@@ -16,7 +16,7 @@ from tests.workflows.harness import server_binary
 @pytest.fixture(scope="session")
 async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_time_skipping(
-        data_converter=pydantic_data_converter, test_server_existing_path=server_binary("temporal-test-server")
+        data_converter=DATA_CONVERTER, test_server_existing_path=server_binary("temporal-test-server")
     ) as environment:
         await environment.client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 
+from control.connection import DATA_CONVERTER
 from domain import ids
 from domain.messages import ResolveStep
 from tests.workflows.harness import definition, staged, until_waiting
@@ -123,7 +123,7 @@ async def record(client: Client, name: str) -> list[str]:
 async def _record_missing() -> None:
     with TemporaryDirectory() as directory:
         server = EmbeddedTemporal(Path(directory))
-        client = await Client.connect(await server.start(), data_converter=pydantic_data_converter)
+        client = await Client.connect(await server.start(), data_converter=DATA_CONVERTER)
         usual = interpreter.MAX_EVENTS
         for name, case in CASES.items():
             if not list(DIRECTORY.glob(f"{name}.*.json")):

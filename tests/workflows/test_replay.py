@@ -2,9 +2,9 @@
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+from control.connection import DATA_CONVERTER
 from domain.definition import definition_schema
 from tests.workflows.recorded import CASES, DIRECTORY
 from workflows.process import Process
@@ -19,7 +19,7 @@ async def test_a_recorded_history_replays(path, monkeypatch):
         monkeypatch.setattr("workflows.interpreter.MAX_EVENTS", case.max_events)
     replayer = Replayer(
         workflows=[Process],
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     name = path.name.split(".")[0]
