@@ -33,10 +33,13 @@ from services.billing import BillingService
 from services.communications import CommunicationsService
 from services.customers import CustomerService
 from services.deployment import DeploymentService
+from services.expiring import ExpiryService
 from services.licensing import LicenseService
 from services.ticketing import TicketingService
 from store.database import Database
 from store.vault import MasterKeys, SecretVault, environment_secrets
+from triggers.dispatcher import Dispatcher
+from triggers.emit import EventConnector
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Platform:
     catalogue: Catalogue
     runs: Runs
     publisher: Publisher
+    dispatcher: Dispatcher
 
     @classmethod
     @asynccontextmanager
@@ -69,6 +73,7 @@ class Platform:
             http = _http_client(settings)
             stack.push_async_callback(http.close)
             temporal = await connect()
+            dispatcher = Dispatcher(database, settings.task_queue)
             catalogue = build_catalogue(settings, database, http)
             yield cls(
                 settings=settings,
@@ -79,6 +84,7 @@ class Platform:
                 catalogue=catalogue,
                 runs=Runs(database, temporal, notifications, settings.task_queue),
                 publisher=Publisher(database, catalogue.infos(), environment_secrets=_environment_secrets(settings)),
+                dispatcher=dispatcher,
             )
 
 
@@ -90,11 +96,13 @@ def build_catalogue(settings: Settings, database: Database, http: HttpClient) ->
             CoreConnector(),
             DatabaseConnector(settings.query_connections),
             EmailConnector(mailer),
+            EventConnector(Dispatcher(database, settings.task_queue)),
             HttpConnector(http),
             BillingService(),
             CommunicationsService(database, mailer),
             CustomerService(),
             DeploymentService(database, settings.tenant_domain, _provisioner(settings)),
+            ExpiryService(database),
             LicenseService(),
             TicketingService(),
             *plugins(),

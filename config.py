@@ -6,8 +6,10 @@ configuration, see ``control/connection.py``.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -54,6 +56,8 @@ class Settings(BaseSettings):
     """How long ``POST /workflows/execute`` waits for the result unless the caller says otherwise."""
     max_cached_workflows: int = 1000
     max_concurrent_activities: int = 100
+    event_retention_days: float = Field(90.0, gt=0)
+    """How long events are kept after they were received. Longer than any sender repeats a delivery."""
     starter: bool = True
     """Whether this worker starts accepted runs on Temporal."""
 
@@ -63,6 +67,9 @@ class Settings(BaseSettings):
     http_max_response_bytes: int = 1024 * 1024
     query_connections: dict[str, str] = Field(default_factory=dict)
     """Connections that ``db.query`` may use: JSON object of name to Postgres URL."""
+    watch_connections: dict[str, str] = Field(default_factory=dict)
+    """Databases whose tables may be watched, besides the platform's own: JSON object of name to Postgres URL. The role
+    must own the tables."""
     provisioner_url: str | None = None
     """Endpoint of the HTTP provisioner behind ``deployment_service.provision_tenant``."""
     provisioner_token: SecretStr | None = None
@@ -73,6 +80,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("watch_connections")
+    @classmethod
+    def _are_postgres(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            if not name or not re.match(r"postgres(ql)?(\+psycopg)?://[^/?]*([/?]|$)", url) or not _port_is_one(url):
+                raise ValueError(
+                    f"{name!r} is no name with the URL of a Postgres, postgresql://user:password@host/name"
+                )
+        return value
 
     @classmethod
     def load(cls) -> "Settings":
@@ -87,6 +104,13 @@ class Settings(BaseSettings):
             for name, value in stack.environment.items():
                 os.environ.setdefault(name, value)
         return cls()
+
+
+def _port_is_one(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 class RunningStack(BaseModel):

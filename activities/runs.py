@@ -15,10 +15,10 @@ from domain.errors import Conflict, NotFound
 from domain.inputs import accept_input
 from domain.messages import BeginRun, BegunRun, FinishRun, JsonObject, LoadRun, RunKey, UpdateRun
 from domain.steps import ActionStep, Step
-from store import definitions, ledger, lifecycle
+from store import definitions, events, ledger, lifecycle, schedules
 from store.database import Database
 from store.session import Session
-from store.tables import DefinitionVersionRow, RunRow
+from store.tables import DefinitionVersionRow, EventRow, RunRow
 
 _CACHED_VERSIONS = 512
 
@@ -110,6 +110,7 @@ class Runs:
             if row is None:
                 raise Conflict(f"run {run_id} cannot begin as {order.workflow_id}: it has ended, or never was accepted")
             version = await self._version(session, row.definition_id, row.digest)
+            event = None if row.event_id is None else await events.get(session, row.tenant_id, row.event_id)
         return BegunRun(
             run_id=run_id,
             key=ids.run_key(run_id, row.created_at),
@@ -119,6 +120,7 @@ class Runs:
             digest=row.digest,
             definition=version.body,
             input=row.input,
+            event=None if event is None else _seen(event, row.input),
             slow=version.slow,
             once=version.once,
             reads=version.reads,
@@ -128,6 +130,7 @@ class Runs:
         """Give a run that was started on Temporal directly, or by another run, its row."""
         tenant = order.memo.tenant or self.default_tenant
         async with self.database.session(tenant) as session:
+            await _refuse_foreign_schedule(session, order.memo.installation)
             process = await definitions.find(session, tenant, order.process)
             if process is None or not process.is_active or process.id is None:
                 raise await _unknown(session, tenant, order.process)
@@ -192,6 +195,14 @@ class Runs:
         )
 
 
+def _seen(row: EventRow, run_input: JsonObject) -> JsonObject:
+    """The event as the run's expressions see it. A payload that is the input travels once."""
+    seen = events.event_of(row).seen(row.id or 0, row.received_at)
+    if seen["payload"] == run_input:
+        del seen["payload"]
+    return seen
+
+
 def _actions(steps: list[Step]) -> Iterator[str]:
     """The names of all actions in these steps, compensations included."""
     for step in steps:
@@ -201,6 +212,12 @@ def _actions(steps: list[Step]) -> Iterator[str]:
             yield step.compensate.action
         for _, inner in step.blocks():
             yield from _actions(inner)
+
+
+async def _refuse_foreign_schedule(session: Session, installation: str | None) -> None:
+    """A database that was made anew leaves schedules behind, whose times come to whoever works on the task queue."""
+    if installation is not None and installation != await schedules.installation(session):
+        raise Conflict("this run's schedule belongs to another database: delete it on Temporal")
 
 
 async def _unknown(session: Session, tenant: str, process: str) -> NotFound:

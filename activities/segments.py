@@ -23,7 +23,7 @@ from domain.messages import (
     SegmentStep,
 )
 from domain.program import Node, Program, program
-from domain.scope import Scope
+from domain.scope import Scope, event_seen
 from domain.sizes import MAX_SEGMENT_BYTES, require_size
 from domain.steps import ActionStep
 
@@ -47,7 +47,7 @@ class Segments:
         """Try the steps in order, up to one that does not succeed at once. Safe to repeat: the ledger remembers."""
         with translated(ids.PERFORM_SEGMENT):
             known = await self._program(order)
-        scope = Scope(input=order.input, event=order.input, run=order.run, order=known.order)
+        scope = Scope(input=order.input, event=event_seen(order.event, order.input), run=order.run, order=known.order)
         for name, output in order.outputs.items():
             scope.set_output(name, output)
         if order.index is not None:

@@ -6,7 +6,22 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api import auth, catalogue, docs, errors, executions, health, secrets, workflows
+from api import (
+    auth,
+    catalogue,
+    docs,
+    endpoints,
+    errors,
+    events,
+    executions,
+    health,
+    schedules,
+    secrets,
+    triggers,
+    watches,
+    webhooks,
+    workflows,
+)
 from api.edge import Edge, Metrics
 from api.parts import Parts
 from config import Settings
@@ -40,9 +55,21 @@ def create_app(settings: Settings, assemble: Assemble) -> FastAPI:
     )
     app.state.settings = settings
     app.state.metrics = Metrics()
-    for router in (executions.router, workflows.router, auth.router, secrets.router, catalogue.router):
+    for router in (
+        executions.router,
+        workflows.router,
+        events.router,
+        triggers.router,
+        schedules.router,
+        endpoints.router,
+        auth.router,
+        secrets.router,
+        catalogue.router,
+        watches.router,
+    ):
         app.include_router(router)
         app.include_router(router, prefix=PREFIX, include_in_schema=False)
+    app.include_router(webhooks.router)
     app.include_router(health.router)
     docs.install(app)
     errors.install(app)

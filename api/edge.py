@@ -7,7 +7,15 @@ from uuid import uuid4
 
 import structlog
 from fastapi import Request
-from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,6 +41,18 @@ class Metrics:
             ("method", "route", "status"),
             registry=self.registry,
             buckets=_BUCKETS,
+        )
+        self.events = Counter(
+            "stepwell_events",
+            "Events that came in here, by kind (event, webhook) and outcome (created, duplicate, refused).",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self.backlog = Gauge(
+            "stepwell_events_backlog",
+            "Of all tenants: events that are pending or dead, and signals of events under way (signalling).",
+            ("state",),
+            registry=self.registry,
         )
 
 

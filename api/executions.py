@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime
 
 from api.auth import Executor, Viewer
+from api.paging import MAX_OFFSET, page_headers
 from api.parts import Parts, UsesParts
 from api.redaction import redacted
 from api.schemas import Execution, Resolution, Signal, answer
@@ -23,7 +24,6 @@ from store.tables.runs import RunRow
 router = APIRouter(prefix="/workflows/executions", tags=["executions"])
 
 _MAX_ID: Final = 2**63 - 1
-_MAX_OFFSET: Final = 2**31 - 1
 _CONCURRENT_VIEWS: Final = 8
 
 
@@ -49,7 +49,7 @@ async def list_executions(
     since: Annotated[AwareDatetime | None, Query(description="Accepted at or after this time.")] = None,
     until: Annotated[AwareDatetime | None, Query(description="Accepted before this time.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    offset: Annotated[int, Query(ge=0, le=_MAX_OFFSET)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
     include_steps: bool = False,
     include_duration: bool = False,
 ) -> Response:
@@ -57,7 +57,7 @@ async def list_executions(
     by_id = workflow is not None and workflow.isascii() and workflow.isdigit()
     wanted = RunFilter(
         process=None if by_id else workflow,
-        definition_id=min(int(workflow), _MAX_OFFSET) if by_id and workflow else None,
+        definition_id=min(int(workflow), MAX_OFFSET) if by_id and workflow else None,
         status=status,
         trigger_type=trigger_type,
         since=since,
@@ -69,10 +69,7 @@ async def list_executions(
         execution(row, principal, steps=each, include_duration=include_duration)
         for row, each in zip(rows, steps, strict=True)
     ]
-    headers = {"X-Total-Count": str(total)}
-    if links := _links(request, total, limit, offset):
-        headers["Link"] = links
-    return answer(shown, headers=headers)
+    return answer(shown, headers=page_headers(request, total, limit, offset))
 
 
 @router.get("/{execution_id}", response_model=Execution)
@@ -173,17 +170,3 @@ async def _steps_of(parts: Parts, rows: Sequence[RunRow]) -> list[Sequence[StepR
             return (await parts.runs.view(row.tenant_id, row.id or 0)).steps
 
     return await asyncio.gather(*map(steps, rows))
-
-
-def _links(request: Request, total: int, limit: int, offset: int) -> str:
-    pages: dict[str, Any] = {
-        "first": 0 if offset > 0 else None,
-        "prev": max(offset - limit, 0) if offset > 0 else None,
-        "next": offset + limit if offset + limit < total else None,
-        "last": (total - 1) // limit * limit if offset + limit < total else None,
-    }
-    return ", ".join(
-        f'<{request.url.include_query_params(offset=start, limit=limit)}>; rel="{rel}"'
-        for rel, start in pages.items()
-        if start is not None
-    )

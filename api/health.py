@@ -39,8 +39,17 @@ async def is_ready(parts: UsesParts) -> Response:
 
 
 @router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """Numbers for Prometheus."""
+async def metrics(request: Request, parts: UsesParts) -> Response:
+    """Numbers for Prometheus. Those of the inbox are left out while Postgres cannot be reached."""
+    backlog = request.app.state.metrics.backlog
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            counts = await parts.events.backlog()
+    except (Unavailable, TimeoutError):
+        backlog.clear()
+    else:
+        for state, count in counts.items():
+            backlog.labels(state).set(count)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(request.app.state.metrics.registry), headers={"Content-Type": content_type})
 

@@ -11,11 +11,16 @@ from api.app import create_app
 from api.parts import Parts
 from composition import Platform, configure_logging
 from config import Settings
+from control.endpoints import Endpoints
+from control.events import Events
 from control.identity import Identity
+from control.schedules import Schedules
 from control.secrets import Secrets
 from control.statistics import Statistics
 from control.tokens import AccessTokens
+from control.triggers import Triggers
 from store.vault import MasterKeys
+from triggers.dispatcher import Dispatcher
 
 _log = structlog.get_logger("api")
 
@@ -54,6 +59,12 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             statistics=Statistics(platform.database),
             identity=Identity(platform.database, tokens),
             secrets=Secrets(platform.database, keys),
+            vault=platform.vault,
+            endpoints=Endpoints(platform.database, platform.vault, default_tenant=settings.default_tenant),
+            dispatcher=Dispatcher(platform.database, settings.task_queue),
+            events=Events(platform.database),
+            triggers=Triggers(platform.database, platform.publisher),
+            schedules=Schedules(platform.database, platform.temporal, settings.task_queue),
             actions=platform.catalogue.infos(),
         )
 

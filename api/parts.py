@@ -8,13 +8,19 @@ from fastapi import Depends, Request
 from temporalio.client import Client
 
 from config import Settings
+from control.endpoints import Endpoints
+from control.events import Events
 from control.identity import Identity
 from control.publishing import Publisher
 from control.runs import Runs
+from control.schedules import Schedules
 from control.secrets import Secrets
 from control.statistics import Statistics
+from control.triggers import Triggers
 from domain.actions import ActionInfo
 from store.database import Database
+from store.vault import SecretVault
+from triggers.dispatcher import Dispatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,12 @@ class Parts:
     statistics: Statistics
     identity: Identity
     secrets: Secrets
+    vault: SecretVault
+    endpoints: Endpoints
+    dispatcher: Dispatcher
+    events: Events
+    triggers: Triggers
+    schedules: Schedules
     actions: Mapping[str, ActionInfo]
     """What this deployment can do, by name and alias."""
 

@@ -49,7 +49,7 @@ class JsonBody(Generic[Model]):
 
 async def json_value(request: Request) -> Any:
     """The body's value. Raises ``Refused``."""
-    _require(_media_type(request), JSON)
+    _require(media_type(request), JSON)
     return decode(await read_body(request))
 
 
@@ -58,7 +58,7 @@ async def json_object_or_nothing(request: Request) -> dict[str, Any]:
     content = await read_body(request)
     if not content:
         return {}
-    _require(_media_type(request), JSON)
+    _require(media_type(request), JSON)
     value = decode(content)
     if not isinstance(value, dict):
         raise InputInvalid("the body does not fit", [Fault(path="", reason="this must be an object")])
@@ -67,10 +67,10 @@ async def json_object_or_nothing(request: Request) -> dict[str, Any]:
 
 async def document(request: Request) -> Any:
     """A document that somebody wrote, in JSON or YAML by its media type. Raises ``Refused``, ``DefinitionInvalid``."""
-    media_type = _media_type(request)
-    if media_type in YAML:
+    given = media_type(request)
+    if given in YAML:
         return parse_document(await read_body(request), form="yaml").value
-    _require(media_type, JSON, *sorted(YAML))
+    _require(given, JSON, *sorted(YAML))
     return decode(await read_body(request))
 
 
@@ -78,6 +78,11 @@ async def read_body(request: Request) -> bytes:
     """The body's bytes. Raises ``Refused`` when it is over the limit, compressed, or does not come to its end."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_ENCODING", "bodies must not be compressed")
+    return await raw_body(request)
+
+
+async def raw_body(request: Request) -> bytes:
+    """The body's bytes as they are sent, compressed or not. Raises ``Refused`` for the limit of bytes or of time."""
     limit: int = request.app.state.settings.max_body_bytes
     content, size = bytearray(), 0
     try:
@@ -197,17 +202,18 @@ def _bad(faults: list[Fault]) -> Refused:
     return Refused(HTTPStatus.BAD_REQUEST, "JSON_INVALID", detail, faults=faults)
 
 
-def _media_type(request: Request) -> str:
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+def media_type(request: Request) -> str:
+    """The body's media type in small letters; ``""`` if the request names none. Raises ``Refused`` (415)."""
+    given, _, parameters = request.headers.get("content-type", "").partition(";")
     name, _, charset = parameters.strip().lower().partition("=")
     if name == "charset" and charset.strip('" ') not in {"utf-8", "utf8"}:
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", "bodies must be UTF-8")
-    return media_type.strip().lower()
+    return given.strip().lower()
 
 
-def _require(media_type: str, *accepted: str) -> None:
-    if media_type not in accepted:
-        detail = f"the body's Content-Type must be {' or '.join(accepted)}, not {media_type or 'missing'}"
+def _require(given: str, *accepted: str) -> None:
+    if given not in accepted:
+        detail = f"the body's Content-Type must be {' or '.join(accepted)}, not {given or 'missing'}"
         raise Refused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "UNSUPPORTED_MEDIA_TYPE",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 import structlog
 
-from domain.ids import CHANNEL_RUN_ENDED, CHANNEL_RUN_PENDING
+from domain.ids import CHANNEL_RUN_ENDED, CHANNEL_RUN_PENDING, CHANNEL_SCHEDULES, CHANNEL_SIGNAL
 from store.database import APP_ROLE, psycopg_dsn
 
 RECONNECT_SECONDS = 1.0
@@ -44,7 +44,11 @@ class WakeUp:
 class Notifications:
     """Listens to ``channels`` of the database at ``url``, and goes on listening when the connection breaks."""
 
-    def __init__(self, url: str, channels: Sequence[str] = (CHANNEL_RUN_PENDING, CHANNEL_RUN_ENDED)) -> None:
+    def __init__(
+        self,
+        url: str,
+        channels: Sequence[str] = (CHANNEL_RUN_PENDING, CHANNEL_RUN_ENDED, CHANNEL_SIGNAL, CHANNEL_SCHEDULES),
+    ) -> None:
         self._dsn = psycopg_dsn(url)
         self._listeners: dict[str, dict[str | None, set[WakeUp]]] = {channel: {} for channel in channels}
         self._task: asyncio.Task[None] | None = None

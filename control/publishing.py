@@ -15,7 +15,7 @@ from domain import ids
 from domain.actions import ActionInfo
 from domain.definition import Definition
 from domain.errors import Conflict, Fault, NotFound
-from store import definitions
+from store import definitions, triggers
 from store.database import ALL_TENANTS, Database
 from store.session import Session
 from store.tables import DefinitionRow, DefinitionVersionRow
@@ -167,6 +167,7 @@ class Publisher:
             row = await _own(session, tenant, definition_id)
             row.deleted_at = row.updated_at = now()
             session.add(row)
+            await triggers.remove_of_definition(session, definition_id)
 
     def _session(self, tenant: str) -> Any:
         return self._database.session(ALL_TENANTS if tenant == ids.BUILTIN_TENANT else tenant)
@@ -211,6 +212,7 @@ async def _store(session: Session, tenant: str, draft: Draft, *, strict: bool = 
             source=draft.source,
         ),
     )
+    await triggers.replace_of_definition(session, tenant, definition_id, definition.name, definition.triggers)
     changed = is_new or row.digest != definition.digest
     if row.digest != definition.digest:
         _change(row, described)

@@ -12,22 +12,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
-from pydantic_core import to_json
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from control.accepting import Origin, accept_run, check_size
 from control.notifications import Notifications
 from control.rpc import CALL_TIMEOUT, temporal_call
 from domain import ids
-from domain.errors import Conflict, Fault, InputInvalid, NotFound, TooLarge, Unavailable
-from domain.inputs import accept_input
+from domain.errors import Conflict, Fault, InputInvalid, NotFound, Unavailable
 from domain.messages import (
     ErrorInfo,
-    JsonObject,
     ResolveStep,
     RunStatus,
     RunView,
@@ -35,16 +32,10 @@ from domain.messages import (
     TriggerType,
     WaitingOn,
 )
-from store import definitions
 from store import runs as rows
 from store.database import Database
-from store.definitions import Startable
 from store.runs import ALL_RUNS, RunFilter
-from store.session import Session
 from store.tables import RunRow
-
-MAX_INPUT_BYTES = 1024 * 1024
-"""Limit of a run's input, and of a signal's payload, as JSON; Temporal refuses 2 MiB."""
 
 MAX_PAGE = 1000
 """Limit of a listing."""
@@ -99,23 +90,17 @@ class Runs:
                 earlier = await rows.by_key(session, tenant, process, idempotency_key)
                 if earlier is not None:
                     return _repeated(earlier, input)
-            found = await _startable(session, tenant, process, version)
-            run = RunRow(
-                id=found.run_id,
-                tenant_id=tenant,
-                definition_id=found.definition_id,
-                process=process,
-                version=found.version or "",
-                digest=found.digest or "",
-                workflow_id=ids.workflow_id(process, tenant, found.run_id),
-                task_queue=self._task_queue,
+            origin = Origin(
                 trigger_type=trigger_type,
                 trigger_source=trigger_source,
                 idempotency_key=idempotency_key,
                 input_hash=None if idempotency_key is None else _hash(input),
-                input=_fitting(input, found.input_schema or {}),
+                correlation_key=idempotency_key,
             )
-            if await rows.insert(session, run):
+            run = await accept_run(
+                session, tenant, process, input, origin, task_queue=self._task_queue, version=version
+            )
+            if run is not None:
                 return Accepted(run, created=True)
             # Another request with the same key was a moment faster.
             earlier = await rows.by_key(session, tenant, process, idempotency_key or "")
@@ -190,7 +175,7 @@ class Runs:
         run has not begun yet).
         """
         row = await self._begun(tenant, run_id)
-        _check_size(payload, "the signal's payload", "send where the data is instead of the data")
+        check_size(payload, "the signal's payload", "send where the data is instead of the data")
         with _open_workflow(row):
             await self._temporal.get_workflow_handle(row.workflow_id).signal(name, payload, rpc_timeout=CALL_TIMEOUT)
 
@@ -243,32 +228,6 @@ def _check_names(process: str, idempotency_key: str | None) -> None:
     if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
         reason = "the idempotency key must be 1 to 255 printable characters"
         raise InputInvalid("the request is invalid", [Fault(path="", reason=reason)])
-
-
-async def _startable(session: Session, tenant: str, process: str, version: str | None) -> Startable:
-    found = await definitions.startable(session, tenant, process, version)
-    if found is None:
-        known = await definitions.names(session, tenant)
-        raise NotFound("process", process, close=get_close_matches(process, known, n=3))
-    if not found.is_active:
-        raise NotFound("process", process, message=f"the process {process!r} is switched off")
-    if found.digest is None:
-        known = [each.version for each in await definitions.versions(session, found.definition_id)]
-        raise NotFound(f"version of {process}", version, close=list(dict.fromkeys(known))[:3])
-    return found
-
-
-def _fitting(value: Any, schema: JsonObject) -> JsonObject:
-    """``value`` with defaults, checked for the schema and its size."""
-    filled = accept_input(schema, value)
-    _check_size(filled, "the input", "send where the data is instead of the data")
-    return filled
-
-
-def _check_size(value: Any, what: str, remedy: str) -> None:
-    size = len(to_json(value))
-    if size > MAX_INPUT_BYTES:
-        raise TooLarge(what, size=size, limit=MAX_INPUT_BYTES, remedy=remedy)
 
 
 def _hash(value: Any) -> str:

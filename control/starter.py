@@ -6,6 +6,7 @@ is taken up again, and a start that had happened after all counts as success.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -31,6 +32,7 @@ from domain.errors import NotFound, Unavailable
 from domain.messages import StartMemo
 from store.database import ALL_TENANTS, Database
 from store.runs import RunEnd, settle
+from store.session import Rows
 
 CLAIM_SECONDS = 10
 """After that long, a claimed run that has not begun is started again."""
@@ -38,14 +40,36 @@ CLAIM_SECONDS = 10
 BATCH = 100
 CONCURRENT_STARTS = 20
 POLL_SECONDS = 1.0
+LIMITED_SECONDS = 0.5
+"""Runs that are limited by ``max_concurrent`` are looked for at most that often: counting them costs more."""
+
 
 _CLAIM = text(
     "UPDATE runs SET claimed_at = now() WHERE id IN ("
     " SELECT id FROM runs WHERE task_queue = :task_queue AND status = 'pending'"
     " AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => :claim_seconds))"
+    " AND max_concurrent IS NULL AND (not_before IS NULL OR not_before <= now())"
     " ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED)"
     " RETURNING id, tenant_id, process, workflow_id, input, digest, trigger_type, trigger_source, idempotency_key,"
-    " created_at"
+    " correlation_key, created_at"
+)
+
+_ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('starter|' || :task_queue, 0)) AS alone")
+
+_CLAIM_LIMITED = text(
+    "WITH waiting AS (SELECT id, tenant_id, trigger_id, correlation_key, max_concurrent, row_number() OVER"
+    " (PARTITION BY tenant_id, trigger_id, correlation_key ORDER BY id) AS place FROM runs"
+    " WHERE task_queue = :task_queue AND status = 'pending' AND max_concurrent IS NOT NULL"
+    " AND (claimed_at IS NULL OR claimed_at < now() - make_interval(secs => :claim_seconds))"
+    " AND (not_before IS NULL OR not_before <= now())),"
+    " busy AS (SELECT tenant_id, trigger_id, correlation_key, count(*) AS runs FROM runs"
+    " WHERE max_concurrent IS NOT NULL AND (status IN ('running', 'waiting') OR (status = 'pending'"
+    " AND claimed_at >= now() - make_interval(secs => :claim_seconds))) GROUP BY 1, 2, 3)"
+    " UPDATE runs SET claimed_at = now() WHERE id IN (SELECT waiting.id FROM waiting"
+    " LEFT JOIN busy USING (tenant_id, trigger_id, correlation_key)"
+    " WHERE place + coalesce(busy.runs, 0) <= max_concurrent ORDER BY waiting.id LIMIT :batch)"
+    " RETURNING id, tenant_id, process, workflow_id, input, digest, trigger_type, trigger_source, idempotency_key,"
+    " correlation_key, created_at"
 )
 
 _log = structlog.get_logger("starter")
@@ -76,13 +100,14 @@ class Starter:
         self._failpoint = failpoint
         self._slots = asyncio.Semaphore(CONCURRENT_STARTS)
         self._starts: set[asyncio.Task[None]] = set()
+        self._limited_at = 0.0
 
     async def run_forever(self) -> None:
         """Start what is pending, now and whenever something is accepted. Ends by cancellation only."""
         with self._notifications.listen(ids.CHANNEL_RUN_PENDING) as wake_up:
             while True:
                 try:
-                    while await self.start_pending() == BATCH:
+                    while await self.start_pending() >= BATCH:
                         pass
                 except Unavailable as error:
                     _log.warning("cannot claim pending runs", error=str(error))
@@ -93,6 +118,9 @@ class Starter:
         values = {"task_queue": self._task_queue, "claim_seconds": CLAIM_SECONDS, "batch": BATCH}
         async with self._database.statements(ALL_TENANTS) as session:
             runs = (await session.execute(_CLAIM, values)).all()
+        if time.monotonic() >= self._limited_at:
+            self._limited_at = time.monotonic() + LIMITED_SECONDS
+            runs += await self._claim_limited(values)
         if runs:
             self._failpoint("before_start")
         for run in sorted(runs, key=lambda run: int(run.id)):
@@ -101,6 +129,12 @@ class Starter:
             self._starts.add(start)
             start.add_done_callback(self._started)
         return len(runs)
+
+    async def _claim_limited(self, values: dict[str, Any]) -> Rows:
+        """Runs whose trigger allows only so many at a time. Counting them must not be overtaken by another starter."""
+        async with self._database.session(ALL_TENANTS) as session:
+            alone = (await session.execute(_ONE_AT_A_TIME, {"task_queue": self._task_queue})).scalar_one()
+            return await session.execute(_CLAIM_LIMITED, values) if alone else Rows()
 
     def _started(self, start: asyncio.Task[None]) -> None:
         self._starts.discard(start)
@@ -172,7 +206,7 @@ def _search_attributes(run: Any) -> TypedSearchAttributes:
         for name, value in (
             (ids.SEARCH_TENANT, run.tenant_id),
             (ids.SEARCH_TRIGGER, run.trigger_type),
-            (ids.SEARCH_KEY, run.idempotency_key),
+            (ids.SEARCH_KEY, run.correlation_key or run.idempotency_key),
         )
         if value
     ]

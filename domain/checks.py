@@ -22,7 +22,8 @@ from domain.model_faults import NO_APPROVAL
 from domain.paths import Path
 from domain.placeholders import split, split_around_faults
 from domain.rules import find_faults as find_rule_faults
-from domain.rules import parse_condition
+from domain.rules import parse_condition, parse_rule
+from domain.schedules import schedule_faults
 from domain.schema_faults import schema_faults
 from domain.steps import (
     ActionCall,
@@ -40,6 +41,7 @@ from domain.steps import (
 )
 from domain.templates import find_faults as find_template_faults
 from domain.templates import parse_template
+from domain.triggers import ScheduleConfig, TriggerConfig
 from domain.visibility import Complaint, Frame, Readable
 
 MAX_STEPS: Final = 5000
@@ -124,10 +126,18 @@ class _Checker:
     def _triggers(self) -> None:
         for index, trigger in enumerate(self.definition.triggers):
             place: Place = ("triggers", index, "config")
-            condition = getattr(trigger.config, "condition", None)
-            if condition is not None:
-                self._condition(condition, (*place, "condition"), self.readable.trigger_complaint)
-            mapping = getattr(trigger.config, "input", None)
+            config = trigger.config
+            if isinstance(config, TriggerConfig):
+                if config.condition is not None:
+                    self._condition(config.condition, (*place, "condition"), self.readable.trigger_complaint)
+                self._rule(config.rule, (*place, "rule"))
+                if config.key is not None:
+                    self._tree(config.key, (*place, "key"), self.readable.trigger_complaint)
+            if isinstance(config, ScheduleConfig):
+                schema = self.definition.input
+                self._inner_faults(place, schedule_faults(config, None if schema_faults(schema) else schema))
+                continue
+            mapping = getattr(config, "input", None)
             if mapping is not None:
                 self._tree(mapping, (*place, "input"), self.readable.trigger_complaint)
 
@@ -297,6 +307,15 @@ class _Checker:
             self._inner_faults(place, told or [Fault(path="", reason=str(error), remedy="correct the condition")])
         else:
             self._reads(condition.reads, place, complaints)
+
+    def _rule(self, rule: Any, place: Place) -> None:
+        """JSONLogic and nothing else."""
+        if rule is None:
+            return
+        if faults := find_rule_faults(rule):
+            self._inner_faults(place, faults)
+        else:
+            self._reads(parse_rule(rule).reads, place, self.readable.trigger_complaint)
 
 
 def _leaves(tree: Any, place: Place) -> Iterator[tuple[Place, Any]]:

@@ -121,6 +121,8 @@ class _Translator:
             self._move("/triggers/0", f"{base}/trigger")
             body["triggers"] = [body.pop("trigger")]
         if isinstance(triggers := body.get("triggers"), list):
+            triggers = [self._with_rule(each, body) for each in triggers]
+            body.pop("rule", None)
             body["triggers"] = [
                 self._trigger(each, f"/triggers/{index}", _origin(f"/triggers/{index}", self.origins))
                 for index, each in enumerate(triggers)
@@ -140,6 +142,18 @@ class _Translator:
                     json_pointer(["definition", key]), f"{key!r} is given twice, differently", "keep one of them"
                 )
         return {**inner, **outer}, "/definition" if "steps" in inner else ""
+
+    @staticmethod
+    def _with_rule(raw: object, body: JsonObject) -> object:
+        """A rule beside the triggers, or beside a trigger's configuration, belongs into that."""
+        if not isinstance(raw, dict):
+            return raw
+        trigger = dict(raw)
+        rule = trigger.pop("rule", body.get("rule"))
+        config = trigger.get("config", {})
+        if rule is None or not isinstance(config, dict) or "rule" in config:
+            return raw
+        return {**trigger, "config": {**config, "rule": rule}}
 
     def _trigger(self, raw: object, here: str, there: str) -> object:
         if not isinstance(raw, dict) or not isinstance(raw.get("config"), dict):

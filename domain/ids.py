@@ -47,6 +47,15 @@ CHANNEL_RUN_PENDING: Final = "stepwell_run_pending"
 CHANNEL_RUN_ENDED: Final = "stepwell_run_ended"
 """Postgres NOTIFY channel: a run ended (payload: the run's id)."""
 
+CHANNEL_SIGNAL: Final = "stepwell_signal"
+"""Postgres NOTIFY channel: an event has a signal for a run."""
+
+DELIVERY: Final = "stepwell_delivery"
+"""Field of the second argument of a signal that an event sends: which delivery it is, so that it counts once."""
+
+CHANNEL_SCHEDULES: Final = "stepwell_schedules"
+"""Postgres NOTIFY channel: schedules, or the processes or tenants that they are of, have changed."""
+
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -76,3 +85,18 @@ def effect_key(key: str, path: str) -> str:
     ``key`` is the run's, see ``run_key``.
     """
     return f"{key}/{path}"
+
+
+def schedules_of(installation: str) -> str:
+    """How the ids of the Temporal schedules of one database begin; those of others are none of its business."""
+    return f"stepwell:{installation}:"
+
+
+def schedule_id(installation: str, tenant: str, trigger_id: int) -> str:
+    """The id of the Temporal schedule of a trigger for a tenant."""
+    return f"{schedules_of(installation)}{tenant}:{trigger_id}"
+
+
+def scheduled_workflow_id(process: str, tenant: str, trigger_id: int, installation: str) -> str:
+    """How the workflow ids of scheduled runs begin; Temporal adds the time that each was due."""
+    return f"{process}:{tenant}:schedule-{trigger_id}-{installation}"

@@ -112,6 +112,8 @@ class StartMemo(Message):
     parent_run_id: int | None = None
     accepted_at: datetime | None = None
     """When the row was made: a row of the same id in another database is not meant."""
+    installation: str | None = None
+    """Whose schedule it was, for runs that a schedule starts: another database's is not meant."""
 
 
 class BeginRun(Message):
@@ -138,6 +140,8 @@ class BegunRun(Message):
     definition: JsonObject
     input: JsonObject
     """The input with the schema's defaults filled in."""
+    event: JsonObject | None = None
+    """The event that has started the run, as rules see it, without its payload where that is the input."""
     slow: list[str] = Field(default_factory=list)
     """Actions of the definition that are never tried in the fast lane."""
     once: list[str] = Field(default_factory=list)
@@ -252,6 +256,7 @@ class PerformSegment(Message):
     steps: list[SegmentStep]
     run: JsonObject
     input: JsonObject
+    event: JsonObject | None = None
     outputs: JsonObject
     """Outputs of earlier steps that these read, by name."""
     item: Any = None

@@ -31,7 +31,6 @@ _EXPECTED: Final = {
 _NAMES: Final = "use small letters, digits and _, a letter first"
 _REMEDIES: Final = {
     "action": "write connector.verb or service.method in small letters, as http.post",
-    "cron": "write five fields: minute, hour, day, month and weekday, as 0 8 * * 1-5",
 }
 
 

@@ -20,6 +20,8 @@ class Permission(StrEnum):
     """See which secrets there are. Nobody can read their values."""
     SECRET_WRITE = "secret:write"  # noqa: S105  # likewise
     MANAGE_USERS = "user:manage"
+    MANAGE_WATCHES = "watch:manage"
+    """Choose the tables whose changes become events."""
 
 
 class Role(StrEnum):

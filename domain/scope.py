@@ -234,6 +234,11 @@ class Scope:
         return [*fields, *(name for frame in self._frames() for name in frame.outputs)]
 
 
+def event_seen(event: Mapping[str, Any] | None, run_input: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The root ``event`` of a run: the event that has started it, or what it was given by whoever started it."""
+    return run_input if event is None else {"payload": run_input, **event}
+
+
 def _lack(path: Path, position: int, holder: Any) -> str:
     if position == 0:
         return f"neither the event nor the input has {path[0]}"

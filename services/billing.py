@@ -37,6 +37,8 @@ class Subscription(BaseModel):
     """UTC day of the next charge: the end of the trial, or of the first period."""
     started_on: date
     trial_end: date | None = None
+    ends_on: date | None = None
+    """UTC day on which it ends unless it is renewed: after the plan's term, a trial not counted."""
     amount_cents: int
     currency: str
     interval_months: int
@@ -51,16 +53,16 @@ _SUBSCRIBE = text(f"""
             AND plans.tenant_id = :tenant AND plans.id = :plan AND plans.is_active
     )
     INSERT INTO subscriptions (tenant_id, id, customer_id, plan_id, status, amount_cents, currency, interval_months,
-        started_on, billing_anchor, trial_end, next_billing_date, created_at, updated_at)
+        started_on, billing_anchor, trial_end, next_billing_date, ends_on, created_at, updated_at)
     SELECT :tenant, :subscription, customer_id, id, CASE WHEN trial_days > 0 THEN 'trialing' ELSE 'active' END,
         amount_cents, currency, interval_months, :today, anchor, CASE WHEN trial_days > 0 THEN anchor END,
         CASE WHEN trial_days > 0 THEN anchor ELSE (anchor + make_interval(months => interval_months))::date END,
-        now(), now()
+        (anchor + make_interval(months => term_months))::date, now(), now()
     FROM terms
     ON CONFLICT (tenant_id, customer_id, plan_id) WHERE {LIVE_SUBSCRIPTION}
         DO UPDATE SET status = subscriptions.status
     RETURNING id AS subscription_id, customer_id, plan_id, status, next_billing_date, started_on, trial_end,
-        amount_cents, currency, interval_months
+        ends_on, amount_cents, currency, interval_months
 """)  # noqa: S608  # the condition is a constant of the table
 _PLAN_IS_ACTIVE = text("SELECT is_active FROM plans WHERE tenant_id = :tenant AND id = :plan")
 

@@ -20,9 +20,9 @@ _LEADS: Final = (
     (UUID("0b6f6d1c-5d0e-4c8e-9a55-6f0f3f0f4a04"), "Charles Babbage", "charles.babbage@example.com", "lost", "fair"),
 )
 _PLANS: Final = (
-    ("basic-plan", "Basic", 29_00, 1, 14),
-    ("professional-plan", "Professional", 99_00, 1, 14),
-    ("annual-plan", "Professional, yearly", 990_00, 12, 0),
+    ("basic-plan", "Basic", 29_00, 1, 14, None),
+    ("professional-plan", "Professional", 99_00, 1, 14, None),
+    ("annual-plan", "Professional, yearly", 990_00, 12, 0, 12),
 )
 _LICENSE_TEMPLATES: Final = (
     ("standard-license", "Standard", 365, 5),
@@ -38,8 +38,16 @@ async def load_demo(database: Database, tenant: str) -> None:
         for id_, name, email, status, source in _LEADS
     ]
     plans = [
-        PlanRow(tenant_id=tenant, id=id_, name=name, amount_cents=cents, interval_months=months, trial_days=trial)
-        for id_, name, cents, months, trial in _PLANS
+        PlanRow(
+            tenant_id=tenant,
+            id=id_,
+            name=name,
+            amount_cents=cents,
+            interval_months=months,
+            trial_days=trial,
+            term_months=term,
+        )
+        for id_, name, cents, months, trial, term in _PLANS
     ]
     templates = [
         LicenseTemplateRow(tenant_id=tenant, id=id_, name=name, validity_days=days, max_activations=activations)

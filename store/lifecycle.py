@@ -16,7 +16,7 @@ _BEGIN = text(
     " WHERE id = :run_id AND workflow_id = :workflow_id"
     " AND (temporal_run_id = :temporal_run_id OR (temporal_run_id IS NULL AND status = 'pending'))"
     " AND created_at = coalesce(:accepted_at, created_at)"
-    " RETURNING tenant_id, definition_id, digest, version, input, created_at"
+    " RETURNING tenant_id, definition_id, digest, version, input, created_at, event_id"
 ).bindparams(bindparam("accepted_at", type_=Timestamp))
 
 _ADOPT = text(

@@ -26,13 +26,16 @@ BEGIN_WITHIN = timedelta(minutes=1)
 _INSERT = text(
     "WITH accepted AS (INSERT INTO runs (id, tenant_id, definition_id, process, version, digest, workflow_id,"
     " task_queue, status, trigger_type, trigger_source, idempotency_key, input_hash, parent_run_id, input, waiting_on,"
-    " created_at) VALUES (:id, :tenant_id, :definition_id, :process, :version, :digest, :workflow_id, :task_queue,"
+    " created_at, trigger_id, event_id, correlation_key, not_before, max_concurrent)"
+    " VALUES (:id, :tenant_id, :definition_id, :process, :version, :digest, :workflow_id, :task_queue,"
     " :status, :trigger_type, :trigger_source, :idempotency_key, :input_hash, :parent_run_id, :input, '[]',"
-    " :created_at) ON CONFLICT (tenant_id, process, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
+    " :created_at, :trigger_id, :event_id, :correlation_key, :not_before, :max_concurrent)"
+    " ON CONFLICT (tenant_id, process, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
     " RETURNING task_queue) SELECT pg_notify(:channel, task_queue) FROM accepted"
 ).bindparams(
     bindparam("input", type_=Json),
     bindparam("created_at", type_=Timestamp),
+    bindparam("not_before", type_=Timestamp),
     bindparam("channel", CHANNEL_RUN_PENDING),
 )
 

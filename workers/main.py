@@ -19,8 +19,12 @@ from composition import Platform, configure_logging
 from config import Settings
 from control.connection import connect
 from control.reconciler import Reconciler
+from control.schedule_reconciler import ScheduleReconciler
 from control.starter import Starter
 from domain.errors import Unavailable
+from triggers.inbox import Inbox
+from triggers.relay import Relay
+from triggers.signals import SignalSender
 from workers.embedded.temporal import register_search_attributes
 from workflows.process import Process
 
@@ -65,7 +69,8 @@ async def run_worker(settings: Settings) -> None:
         platform = await stack.enter_async_context(Platform.open(settings))
         temporal = await _connected()
         worker = build_worker(platform, temporal, failpoints)
-        loops = [Reconciler(platform.database, temporal).run_forever()]
+        schedules = ScheduleReconciler(platform.database, temporal, platform.notifications, settings.task_queue)
+        loops = [Reconciler(platform.database, temporal).run_forever(), schedules.run_forever()]
         if settings.starter:
             starter = Starter(
                 platform.database,
@@ -74,7 +79,11 @@ async def run_worker(settings: Settings) -> None:
                 settings.task_queue,
                 failpoint=failpoints.hit,
             )
-            loops.append(starter.run_forever())
+            sender = SignalSender(platform.database, temporal, platform.notifications, settings.task_queue)
+            retention = timedelta(days=settings.event_retention_days)
+            inbox = Inbox(platform.database, platform.dispatcher, retention=retention)
+            relay = Relay(platform.database, platform.dispatcher, settings.watch_connections)
+            loops += [starter.run_forever(), sender.run_forever(), inbox.run_forever(), relay.run_forever()]
         await stack.enter_async_context(worker)
         tasks = [asyncio.create_task(coroutine) for coroutine in loops]
         _log.info("working", task_queue=settings.task_queue, actions=len(platform.catalogue.infos()))

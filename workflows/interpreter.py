@@ -15,7 +15,7 @@ from domain import ids
 from domain.errors import ErrorCode, ExpressionError, StepwellError
 from domain.messages import ErrorInfo, OnUnknown, PerformAction, RunKey, SecretSlot, StepStatus
 from domain.program import Node, Program
-from domain.scope import Scope
+from domain.scope import Scope, event_seen
 from domain.sizes import require_size
 from domain.steps import (
     ActionStep,
@@ -69,7 +69,7 @@ class Interpreter:
             "workflow_id": workflow.info().workflow_id,
             "started_at": state.started_at.isoformat(),
         }
-        self._scope = Scope(input=begun.input, event=begun.input, run=run, order=program.order)
+        self._scope = Scope(input=begun.input, event=event_seen(begun.event, begun.input), run=run, order=program.order)
         self._segments = Segments(state, self._lanes, self._journal, run)
         self._happened: set[str] | None = None
 

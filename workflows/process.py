@@ -31,7 +31,7 @@ from domain.messages import (
     StepRecord,
     StepStatus,
 )
-from domain.program import program
+from domain.program import Program, program
 from workflows.failures import HistoryFull, RunCancelled, RunStopped, StepFailed, run_failed
 from workflows.interpreter import Interpreter
 from workflows.lanes import cause_of
@@ -52,6 +52,7 @@ class Process:
 
     def __init__(self) -> None:
         self._signals: dict[str, list[Any]] = {}
+        self._delivered: list[str] = []
         self._interpreter: Interpreter | None = None
         self._cancelled = False
 
@@ -73,6 +74,11 @@ class Process:
     def on_signal(self, name: str, args: Sequence[RawValue]) -> None:
         """Keep the signal until a step takes it."""
         values = [_decode(arg) for arg in args]
+        if len(values) == 2 and (delivery := _delivery(values[1])) is not None:  # noqa: PLR2004  # value, delivery
+            if delivery in self._delivered:  # its sender was killed before it knew that it had been sent
+                return
+            self._delivered.append(delivery)
+            del values[1]
         self._signals.setdefault(name, []).append(values[0] if len(values) == 1 else values or None)
 
     @workflow.update(name=ids.RESOLVE_UPDATE)
@@ -120,7 +126,7 @@ class Process:
 
     async def _main(self, args: Sequence[RawValue]) -> Any:
         state = await self._begin(args)
-        running = Interpreter(state, program(state.begun.digest, state.begun.definition))
+        running = Interpreter(state, _program(state))
         self._interpreter = running
         if self._cancelled:
             running.cancel()
@@ -200,15 +206,16 @@ class Process:
         for name, values in self._signals.items():
             state.signals.setdefault(name, []).extend(values)
         self._signals = state.signals
+        state.delivered.extend(self._delivered)
+        self._delivered = state.delivered
         return state
 
     async def _continue(self, state: RunState) -> None:
         """Go on with a fresh history. A run that remembers too much to travel fails, and travels without its values."""
         await workflow.wait_condition(workflow.all_handlers_finished)
-        outgoing = state.model_copy(update={"begun": state.begun.model_copy(update={"definition": {}})})
-        size = len(to_json(outgoing))
+        size = len(to_json(state))
         if size <= MAX_STATE_BYTES:
-            workflow.continue_as_new(args=[state.begun.input, outgoing])
+            workflow.continue_as_new(args=[state.begun.input, state])
         if state.ending is None:
             message = (
                 f"the run remembers {size} bytes, the limit is {MAX_STATE_BYTES}: give `collect` on the foreach, "
@@ -253,6 +260,23 @@ class Process:
 
 def _decode(value: RawValue, kind: Any = None) -> Any:
     return workflow.payload_converter().from_payload(value.payload, kind)
+
+
+def _delivery(argument: Any) -> str | None:
+    """Which delivery of an event a signal is, if it is one."""
+    match argument:
+        case {ids.DELIVERY: str() as delivery} if len(argument) == 1:
+            return delivery
+        case _:
+            return None
+
+
+def _program(state: RunState) -> Program:
+    """The program that all runs of the version share; the state lets go of the definition that it was made of."""
+    begun = state.begun
+    shared = program(begun.digest, begun.definition)
+    state.begun = begun.model_copy(update={"definition": {}})
+    return shared
 
 
 def _memo() -> StartMemo | None:

@@ -66,6 +66,7 @@ class Segments:
             steps=[SegmentStep(path=prefix + node.step.name, node=node.number) for node in nodes],
             run=self._run,
             input=begun.input,
+            event=begun.event,
             outputs=_outputs(nodes, scope),
             item=None if index is ABSENT else scope.get(("item",)),
             index=None if index is ABSENT else index,

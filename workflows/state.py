@@ -37,6 +37,8 @@ class RunState(BaseModel):
     deadlines: dict[str, datetime] = Field(default_factory=dict)
     """When the waits under way are over, by path."""
     undo: list[Undo] = Field(default_factory=list)
+    delivered: list[str] = Field(default_factory=list)
+    """The deliveries of events whose signals have come."""
     signals: dict[str, list[Any]] = Field(default_factory=dict)
     """Signals that no step has taken yet, in their order, by name."""
     resolutions: dict[str, ResolveStep] = Field(default_factory=dict)

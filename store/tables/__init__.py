@@ -14,7 +14,8 @@ from store.tables.business import (
     TicketRow,
 )
 from store.tables.definitions import DefinitionRow, DefinitionVersionRow
-from store.tables.identity import ApiKeyRow, TenantRow, UserRow
+from store.tables.events import DeliveryRow, EndpointRow, EventRow, TriggerRow, WatchRow
+from store.tables.identity import ApiKeyRow, InstallationRow, TenantRow, UserRow
 from store.tables.runs import EffectRow, RunRow
 from store.tables.secrets import SecretRow
 
@@ -23,8 +24,12 @@ __all__ = [
     "CustomerRow",
     "DefinitionRow",
     "DefinitionVersionRow",
+    "DeliveryRow",
     "EffectRow",
     "EmailTemplateRow",
+    "EndpointRow",
+    "EventRow",
+    "InstallationRow",
     "InstanceRow",
     "LeadRow",
     "LicenseRow",
@@ -36,6 +41,8 @@ __all__ = [
     "SubscriptionRow",
     "TenantRow",
     "TicketRow",
+    "TriggerRow",
     "UserRow",
+    "WatchRow",
     "metadata",
 ]

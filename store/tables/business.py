@@ -74,13 +74,17 @@ Index("uq_customers_email", CustomerRow.tenant_id, func.lower(CustomerRow.email)
 
 
 class PlanRow(SQLModel, table=True):
-    """What a customer may subscribe to, at ``amount_cents`` every ``interval_months`` calendar months."""
+    """What a customer may subscribe to, at ``amount_cents`` every ``interval_months`` calendar months.
+
+    A subscription ends after ``term_months``; None: when it is cancelled.
+    """
 
     __tablename__ = "plans"
     __table_args__ = (
         CheckConstraint("amount_cents >= 0", name="amount_cents"),
         CheckConstraint("interval_months BETWEEN 1 AND 120", name="interval_months"),
         CheckConstraint("trial_days >= 0", name="trial_days"),
+        CheckConstraint("term_months BETWEEN 1 AND 120", name="term_months"),
     )
 
     tenant_id: str = Field(primary_key=True)
@@ -90,6 +94,7 @@ class PlanRow(SQLModel, table=True):
     currency: str = Field(default="USD", max_length=3)
     interval_months: int = 1
     trial_days: int = 0
+    term_months: int | None = None
     is_active: bool = True
     created_at: datetime = Field(default_factory=now, sa_type=Timestamp)
 
@@ -114,6 +119,7 @@ class SubscriptionRow(SQLModel, table=True):
             postgresql_where=text(LIVE_SUBSCRIPTION),
         ),
         Index("ix_subscriptions_tenant_id_next_billing_date", "tenant_id", "next_billing_date"),
+        Index("ix_subscriptions_ends_on", "tenant_id", "ends_on", "id", postgresql_where=text("ends_on IS NOT NULL")),
     )
 
     tenant_id: str = Field(primary_key=True)
@@ -128,6 +134,8 @@ class SubscriptionRow(SQLModel, table=True):
     billing_anchor: date
     trial_end: date | None = None
     next_billing_date: date
+    ends_on: date | None = None
+    """The day on which it ends unless it is renewed; None: it goes on until it is cancelled."""
     created_at: datetime = Field(default_factory=now, sa_type=Timestamp)
     updated_at: datetime = Field(default_factory=now, sa_type=Timestamp)
 

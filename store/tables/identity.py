@@ -10,6 +10,17 @@ from sqlmodel import Field, SQLModel
 from store.tables.base import Timestamp, now
 
 
+class InstallationRow(SQLModel, table=True):
+    """What tells this database's things on a Temporal server from those of others: one row, drawn once.
+
+    It goes with the database into its dumps, so that one that is restored under its name finds its things again.
+    """
+
+    __tablename__ = "installation"
+
+    id: str = Field(primary_key=True, max_length=12)
+
+
 class TenantRow(SQLModel, table=True):
     """A customer of the platform whose data and runs are kept apart."""
 

@@ -33,6 +33,14 @@ class RunRow(SQLModel, table=True):
         ),
         Index("ix_runs_tenant_id_id", "tenant_id", "id"),
         Index("ix_runs_definition_id", "definition_id"),
+        Index(
+            "ix_runs_correlation_key",
+            "tenant_id",
+            "process",
+            "correlation_key",
+            "id",
+            postgresql_where=text("correlation_key IS NOT NULL"),
+        ),
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
@@ -52,6 +60,15 @@ class RunRow(SQLModel, table=True):
     input_hash: str | None = None
     """Digest of the input that came with the idempotency key."""
     parent_run_id: int | None = Field(default=None, sa_type=BigInteger)
+    trigger_id: int | None = Field(default=None, sa_type=BigInteger)
+    event_id: int | None = Field(default=None, sa_type=BigInteger)
+    """The trigger and the event that have started it."""
+    correlation_key: str | None = None
+    """What it is about, by its trigger's ``key``: signals of that key find it."""
+    not_before: datetime | None = Field(default=None, sa_type=Timestamp)
+    """It is held back until then (debounce, throttle)."""
+    max_concurrent: int | None = None
+    """It is held back while so many runs of its trigger and key are under way."""
     input: Any = Field(default_factory=dict, sa_type=Json)
     result: Any = Field(default=None, sa_column=Column(Json, nullable=True))
     error: dict[str, Any] | None = Field(default=None, sa_type=Json)

@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
@@ -14,8 +15,10 @@ from control.publishing import Publisher
 from control.runs import Runs as Acceptance
 from domain import ids
 from domain.actions import Call, Catalogue
+from domain.events import NewEvent
 from domain.messages import BeginRun, ErrorInfo, FinishRun, LoadRun, RunKey, RunStatus, StartMemo, UpdateRun, WaitingOn
-from store import ledger
+from domain.scope import event_seen
+from store import events, ledger
 from tests.activities.conftest import environment
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -278,3 +281,30 @@ async def test_a_run_can_ask_which_effects_it_may_have_had(runs, database, accep
         await ledger.intend(session, call, "fake.send")
 
     assert await do(runs.effects, RunKey(run_id=accepted.id, tenant=tenant)) == ["k/s"]
+
+
+async def test_a_run_that_an_event_has_started_sees_the_event(runs, acceptance, accepted, database, tenant):
+    event = NewEvent(source="shop", type="order.created", subject="o-1", payload={"other": "than the input"})
+    async with database.session(tenant) as session:
+        [row] = await events.insert(session, tenant, [event])
+        statement = text("UPDATE runs SET event_id = :event_id WHERE id = :id")
+        await session.execute(statement, {"event_id": row.id, "id": accepted.id})
+    begun = await do(runs.begin, order_of(accepted))
+    assert begun.event["payload"] == {"other": "than the input"}
+    assert (begun.event["id"], begun.event["type"], begun.event["subject"]) == (row.id, "order.created", "o-1")
+
+
+async def test_a_payload_that_is_the_runs_input_travels_once(runs, acceptance, accepted, database, tenant):
+    event = NewEvent(source="shop", type="order.created", payload=accepted.input)
+    async with database.session(tenant) as session:
+        [row] = await events.insert(session, tenant, [event])
+        statement = text("UPDATE runs SET event_id = :event_id WHERE id = :id")
+        await session.execute(statement, {"event_id": row.id, "id": accepted.id})
+    begun = await do(runs.begin, order_of(accepted))
+    assert "payload" not in begun.event
+    assert event_seen(begun.event, begun.input)["payload"] == accepted.input
+
+
+async def test_a_schedule_of_another_database_starts_nothing(runs, acceptance, process, tenant):
+    refusal = await refused(runs.begin, foreign(tenant=tenant, trigger_type="scheduled", installation="elsewhere"))
+    assert "another database" in refusal.message

@@ -18,14 +18,18 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from api.app import create_app
 from api.parts import Parts
 from config import Settings
+from control.endpoints import Endpoints
+from control.events import Events
 from control.identity import Identity
 from control.notifications import Notifications
 from control.passwords import Passwords
 from control.publishing import Publisher
 from control.runs import Runs
+from control.schedules import Schedules
 from control.secrets import Secrets
 from control.statistics import Statistics
 from control.tokens import AccessTokens
+from control.triggers import Triggers
 from domain.actions import Call, Catalogue, Connector, Effect, action
 from domain.permissions import Role
 from store import identity as rows
@@ -33,7 +37,8 @@ from store import lifecycle
 from store.database import Database
 from store.tables import RunRow
 from store.tables.base import now
-from store.vault import MasterKeys
+from store.vault import MasterKeys, SecretVault
+from triggers.dispatcher import Dispatcher
 
 PASSWORD = "correct horse battery staple"
 JWT_SECRET = "a secret for tests that has at least 32 bytes"
@@ -113,6 +118,7 @@ async def parts(settings, database) -> AsyncIterator[Parts]:
     nowhere = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
     actions = Catalogue([Chat()]).infos()
     tokens = AccessTokens(JWT_SECRET, lifetime=timedelta(hours=1))
+    vault = SecretVault(database, MasterKeys.parse(MASTER_KEYS), {}, lifetime_seconds=0.0)
     yield Parts(
         settings=settings,
         database=database,
@@ -122,6 +128,12 @@ async def parts(settings, database) -> AsyncIterator[Parts]:
         statistics=Statistics(database),
         identity=Identity(database, tokens, Passwords(WEAK_HASHER)),
         secrets=Secrets(database, MasterKeys.parse(MASTER_KEYS)),
+        vault=vault,
+        endpoints=Endpoints(database, vault, default_tenant=settings.default_tenant),
+        dispatcher=Dispatcher(database, "test-api"),
+        events=Events(database),
+        triggers=Triggers(database, Publisher(database, actions)),
+        schedules=Schedules(database, nowhere, "test-api"),
         actions=actions,
     )
     await notifications.close()

@@ -10,7 +10,19 @@ from api.auth import Requires, guard_of, require_declared_access
 from domain.permissions import GRANTS, Permission, Role
 from tests.api.conftest import client_of, definition
 
-PUBLIC_ROUTES = {"/auth/login", "/healthz", "/readyz", "/metrics", "/docs", "/redoc"}
+PUBLIC_ROUTES = {
+    "/auth/login",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/redoc",
+    # what verifies a webhook is its endpoint
+    "/api/automate/webhooks/{source}",
+    "/api/automate/webhooks/{source}/",
+    "/api/automate/webhooks/{source}/{endpoint_key}",
+    "/api/automate/webhooks/{source}/{endpoint_key}/",
+}
 ANY_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -68,6 +80,9 @@ async def test_another_tenants_things_look_as_if_they_were_not_there(app, admin,
     user = (await admin.get("/users")).json()[0]["id"]
     key = (await admin.post("/auth/api-keys", json={"name": "k", "roles": ["viewer"]})).json()["id"]
     await admin.put("/secrets/OURS", json={"value": "v"})
+    event = (await admin.post("/events", json={"event_type": "ours"})).json()["event_id"]
+    listens = {"process": workflow["name"], "type": "event", "config": {"event": "ours"}}
+    trigger = (await admin.post("/triggers", json=listens)).json()["id"]
     requests = [
         ("GET", "/workflows/{}", workflow["id"], None),
         ("GET", "/workflows/{}/stats", workflow["id"], None),
@@ -84,6 +99,12 @@ async def test_another_tenants_things_look_as_if_they_were_not_there(app, admin,
         ("DELETE", "/auth/api-keys/{}", key, None),
         ("POST", "/secrets/{}/rotate", "OURS", {"value": "w"}),
         ("DELETE", "/secrets/{}", "OURS", None),
+        ("GET", "/events/{}", event, None),
+        ("GET", "/events/{}/deliveries", event, None),
+        ("POST", "/events/{}/replay", event, None),
+        ("GET", "/triggers/{}", trigger, None),
+        ("PATCH", "/triggers/{}", trigger, {"is_active": False}),
+        ("DELETE", "/triggers/{}", trigger, None),
     ]
     for method, path, ours, body in requests:
         absent = {workflow["name"]: "p_absent", user: ANY_ID, key: ANY_ID, "OURS": "ABSENT"}.get(ours, 2**31 - 1)
@@ -92,7 +113,7 @@ async def test_another_tenants_things_look_as_if_they_were_not_there(app, admin,
         assert theirs.status_code == nobodys.status_code == 404, (method, path, theirs.text)
         shapes = [re.sub(r"'.*'|\b\d+\b", "…", answer.json()["detail"]) for answer in (theirs, nobodys)]
         assert shapes[0] == shapes[1], (method, path)
-    for listing in ("/workflows/executions", "/secrets", "/auth/api-keys"):
+    for listing in ("/workflows/executions", "/events", "/secrets", "/auth/api-keys"):
         assert (await stranger.get(listing)).json() == []
     assert workflow["name"] not in (await stranger.get("/workflows")).text
     assert (await admin.get(f"/workflows/{workflow['id']}")).status_code == 200

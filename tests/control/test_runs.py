@@ -8,8 +8,9 @@ from sqlalchemy import text
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from control.accepting import MAX_INPUT_BYTES
 from control.notifications import Notifications
-from control.runs import MAX_INPUT_BYTES, Runs
+from control.runs import Runs
 from domain import ids
 from domain.errors import Conflict, InputInvalid, NotFound, TooLarge, Unavailable
 from domain.messages import ResolveStep

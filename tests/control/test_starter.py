@@ -198,3 +198,45 @@ async def test_the_loop_starts_what_is_pending_and_what_is_accepted_later(
 
     for run in (*before, *after):
         assert (await memo_of(temporal_client, run))[1].run_id == run.id
+
+
+async def limited(database, runs, tenant, count, *, at_most, key="c-1"):
+    """Accepted runs of one trigger and key, of which so many may be under way."""
+    accepted = await accept(runs, tenant, count)
+    statement = "UPDATE runs SET trigger_id = 1, correlation_key = :key, max_concurrent = :most WHERE id = ANY(:ids)"
+    async with database.session(ALL_TENANTS) as session:
+        await session.execute(text(statement), {"key": key, "most": at_most, "ids": [run.id for run in accepted]})
+    return accepted
+
+
+async def taken(database, accepted):
+    statement = text("SELECT id FROM runs WHERE id = ANY(:ids) AND claimed_at IS NOT NULL ORDER BY id")
+    async with database.session(ALL_TENANTS) as session:
+        return [row.id for row in await session.execute(statement, {"ids": [run.id for run in accepted]})]
+
+
+async def test_of_runs_with_a_limit_only_so_many_are_taken_up(runs, database, starter, tenant, process):
+    first = await limited(database, runs, tenant, 4, at_most=2)
+    other = await limited(database, runs, tenant, 1, at_most=2, key="c-2")
+    await starter.start_pending()
+    assert await taken(database, first) == [run.id for run in first[:2]]
+    assert await taken(database, other) == [other[0].id]
+    async with database.session(ALL_TENANTS) as session:
+        ended = text("UPDATE runs SET status = 'completed' WHERE id = :id")
+        await session.execute(ended, {"id": first[0].id})
+    async with asyncio.timeout(30):
+        while len(await taken(database, first)) < 3:
+            await starter.start_pending()
+    assert await taken(database, first) == [run.id for run in first[:3]]
+
+
+async def test_a_run_that_is_held_back_is_taken_up_when_its_time_has_come(runs, database, starter, tenant, process):
+    [run] = await accept(runs, tenant)
+    async with database.session(ALL_TENANTS) as session:
+        later = text("UPDATE runs SET not_before = now() + interval '1 hour' WHERE id = :id")
+        await session.execute(later, {"id": run.id})
+    assert await starter.start_pending() == 0
+    async with database.session(ALL_TENANTS) as session:
+        due = text("UPDATE runs SET not_before = now() WHERE id = :id")
+        await session.execute(due, {"id": run.id})
+    assert await starter.start_pending() == 1

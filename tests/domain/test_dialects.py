@@ -226,10 +226,6 @@ FAULTY = [
         },
     ),
     (
-        {"name": "p", "steps": [{"action": "core.log"}], "trigger": {"type": "schedule", "config": {"cron": "daily"}}},
-        {"/trigger/config/cron": "five fields"},
-    ),
-    (
         {"name": "p", "steps": [{"action": "core.log", "config": {"a": float("nan")}}]},
         {"/steps/0/config/a": "not finite"},
     ),

@@ -1,0 +1,1 @@
+"""What turns the outside world into runs: the dispatcher of events, webhook sources, row watches."""
