@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -21,6 +22,16 @@ _KINDS: Final = {
     "f": "is a foreign table: watch it in the database where it is",
 }
 _BAD_NAME = (psycopg.errors.InvalidName, psycopg.errors.SyntaxError, psycopg.errors.FeatureNotSupported)
+
+
+@dataclass(slots=True)
+class Found:
+    """What there is of watches in one database, by watch. ``problem``: the state instead, and why."""
+
+    triggers: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    waiting: dict[int, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    problem: tuple[str, str] | None = None
 
 
 async def one(connection: psycopg.AsyncConnection, query: Any, values: Mapping[str, Any] | None = None) -> Any:
@@ -134,3 +145,18 @@ async def discard(owner: psycopg.AsyncConnection, watch_id: int) -> None:
     """Throw away what waits in the outbox for one watch."""
     if (await one(owner, watch_sql.OUTBOX_EXISTS))["there"]:
         await owner.execute(watch_sql.DISCARD, {"watch_id": watch_id})
+
+
+async def look(owner: psycopg.AsyncConnection, of: Sequence[WatchRow]) -> Found:
+    """What there is of watches in a database; of which columns are left out, for these watches."""
+    found = Found()
+    for trigger in await every(owner, watch_sql.INSTALLED):
+        found.triggers.setdefault(trigger["watch_id"], []).append(trigger)
+    if (await one(owner, watch_sql.OUTBOX_EXISTS))["there"]:
+        found.waiting = {row["watch_id"]: row for row in await every(owner, watch_sql.WAITING)}
+        for row in of:
+            if row.id in found.triggers:
+                table = found.triggers[row.id][0]["full_name"]
+                values = {"name": table, "excluded": row.exclude}
+                found.left_out[row.id] = tuple((await one(owner, watch_sql.LEFT_OUT_OF, values))["columns"])
+    return found

@@ -7,7 +7,7 @@ They connect as the database's owner, by the URL itself: the platform's own, or 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
@@ -52,16 +52,6 @@ class Watch:
     """Those among them that could not become events so far."""
     reason: str | None = None
     """Why they could not, or why the state is what it is."""
-
-
-@dataclass(slots=True)
-class _Found:
-    """What there is of watches in one database."""
-
-    triggers: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    waiting: dict[int, dict[str, Any]] = field(default_factory=dict)
-    left_out: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    problem: tuple[str, str] | None = None
 
 
 class Watches:
@@ -214,11 +204,11 @@ class Watches:
     async def _described(self, connection: str, of: Sequence[WatchRow]) -> list[Watch]:
         try:
             async with self._owner(connection) as owner:
-                found = await _look(owner, of)
+                found = await installing.look(owner, of)
         except NotFound as error:
-            found = _Found(problem=("unlisted", str(error)))
+            found = installing.Found(problem=("unlisted", str(error)))
         except Unavailable as error:
-            found = _Found(problem=("unreachable", str(error)))
+            found = installing.Found(problem=("unreachable", str(error)))
         return [_describe(row, found) for row in of]
 
     @asynccontextmanager
@@ -258,21 +248,7 @@ class Watches:
         return self._connections[connection]
 
 
-async def _look(owner: psycopg.AsyncConnection, of: Sequence[WatchRow]) -> _Found:
-    found = _Found()
-    for trigger in await installing.every(owner, watch_sql.INSTALLED):
-        found.triggers.setdefault(trigger["watch_id"], []).append(trigger)
-    if (await installing.one(owner, watch_sql.OUTBOX_EXISTS))["there"]:
-        found.waiting = {row["watch_id"]: row for row in await installing.every(owner, watch_sql.WAITING)}
-        for row in of:
-            if row.id in found.triggers:
-                table = found.triggers[row.id][0]["full_name"]
-                values = {"name": table, "excluded": row.exclude}
-                found.left_out[row.id] = tuple((await installing.one(owner, watch_sql.LEFT_OUT_OF, values))["columns"])
-    return found
-
-
-def _describe(row: WatchRow, found: _Found) -> Watch:
+def _describe(row: WatchRow, found: installing.Found) -> Watch:
     watch_id = row.id or 0
     waiting = found.waiting.get(watch_id, {})
     state, reason = found.problem or _state(found.triggers.get(watch_id, []))

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from control.publishing import Publisher
-from domain.errors import Conflict, NotFound
+from domain.errors import Conflict, NotFound, Unavailable
 from store.database import ALL_TENANTS, Database
 from tests.control.conftest import ACTIONS
 from tests.triggers.watching import staged
@@ -56,8 +56,12 @@ async def relaying(stage, count=1):
 
 
 async def until(look, what, seconds=120.0):
+    """The first result of ``look`` that is true; a database may be away in between."""
+    result = None
     async with asyncio.timeout(seconds):
-        while not (result := await look()):
+        while not result:
+            with contextlib.suppress(Unavailable, psycopg.OperationalError):
+                result = await look()
             await asyncio.sleep(0.05)
     return result
 
