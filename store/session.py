@@ -6,11 +6,13 @@ times what the statement itself does. SQLAlchemy's pool, its parameter types and
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar, overload
 
 import psycopg
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import set_json_dumps
+from pydantic_core import to_json
 from sqlalchemy import Connection, Executable, PoolProxiedConnection, ScalarResult, TextClause
 from sqlalchemy.dialects.postgresql.psycopg import PGDialectAsync_psycopg
 from sqlalchemy.engine.result import TupleResult
@@ -22,6 +24,9 @@ from sqlmodel.sql.expression import Select, SelectOfScalar
 
 _T = TypeVar("_T")
 _M = TypeVar("_M", bound=SQLModel)
+
+# NaN stays NaN, which Postgres refuses, instead of quietly becoming null.
+set_json_dumps(partial(to_json, inf_nan_mode="constants"))
 
 _DIALECT = PGDialectAsync_psycopg()  # type: ignore[no-untyped-call]
 

@@ -3,13 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from pydantic_core import to_json
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from domain.events import NewEvent
 from store.session import Session
 from store.tables import WatchRow
 
@@ -55,16 +53,6 @@ _PUT_OFF_FORM: Final = (
 )
 _PUT_OFF = text(_PUT_OFF_FORM.format(seconds=":seconds", reason=":reason", id=":id"))
 PUT_OFF_THERE: Final = _PUT_OFF_FORM.format(seconds="%(seconds)s", reason="%(reason)s", id="%(id)s")
-
-_ENTER_UNHEARD = text(
-    "INSERT INTO events (tenant_id, kind, source, type, key, subject, payload, headers, trace_id, occurred_at,"
-    " received_at, status, attempts) SELECT :tenant, 'row', e.source, e.type, e.key, e.subject, e.payload::jsonb, '{}',"
-    " e.trace_id, e.occurred_at, now(), 'dispatched', 1 FROM unnest(CAST(:source AS text[]), CAST(:type AS text[]),"
-    " CAST(:key AS text[]), CAST(:subject AS text[]), CAST(:payload AS text[]), CAST(:trace_id AS text[]),"
-    " CAST(:occurred_at AS timestamptz[])) WITH ORDINALITY"
-    " e(source, type, key, subject, payload, trace_id, occurred_at, place) ORDER BY e.place"
-    " ON CONFLICT (tenant_id, source, key) DO NOTHING"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +105,6 @@ async def take(session: Session, watch_id: int, batch: int) -> list[RowChange]:
     values = {"watch_id": watch_id, "batch": batch, "max_bytes": MAX_BATCH_BYTES}
     taken = [RowChange(**row) for row in (await session.execute(_TAKE, values)).mappings()]
     return sorted(taken, key=lambda change: change.id)
-
-
-async def enter_unheard(session: Session, tenant: str, events: Sequence[NewEvent]) -> None:
-    """Enter events that no trigger listens to, all at once; those that are there already stay as they are."""
-    names = ("source", "type", "key", "subject", "trace_id", "occurred_at")
-    values: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in names}
-    payloads = [to_json(event.payload).decode() for event in events]
-    await session.execute(_ENTER_UNHEARD, {"tenant": tenant, "payload": payloads, **values})
 
 
 async def put_off(session: Session, change_id: int, reason: str, seconds: float) -> None:

@@ -7,7 +7,6 @@ the inbox knows. Several relays may run; one at a time works on a table, so that
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import groupby
 from typing import Final, Protocol
 
 import psycopg
@@ -16,7 +15,7 @@ from psycopg.rows import class_row
 from pydantic import ValidationError
 
 from domain.errors import StepwellError, Unavailable
-from store import triggers, watches
+from store import watches
 from store.database import ALL_TENANTS, APP_ROLE, Database, psycopg_dsn
 from store.session import Session
 from store.tables import WatchRow
@@ -109,18 +108,7 @@ class Relay:
         return count
 
     async def _take_in(self, session: Session, watch: WatchRow, changes: Sequence[RowChange]) -> None:
-        """Enter the changes as events. Triggers are asked where any listens; the others are entered at once."""
-        heard: dict[str, bool] = {}
-        events = [row_event(watch, change) for change in changes]
-        for event in events:
-            if event.type not in heard:
-                heard[event.type] = bool(await triggers.for_event(session, watch.tenant_id, event))
-        for is_heard, some in groupby(events, key=lambda event: heard[event.type]):
-            if not is_heard:
-                await watches.enter_unheard(session, watch.tenant_id, list(some))
-                continue
-            for event in some:
-                await self._dispatcher.ingest_in(session, watch.tenant_id, event)
+        await self._dispatcher.ingest_all(session, watch.tenant_id, [row_event(watch, change) for change in changes])
 
     async def _watches(self, connection: str) -> list[WatchRow]:
         async with self._database.statements(ALL_TENANTS) as session:
