@@ -7,6 +7,9 @@ from uuid import UUID
 
 import httpx2
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession as SQLAlchemySession
+from sqlmodel.ext.asyncio.session import AsyncSession
 from temporalio import activity
 
 from services.billing import BillingService, CreateSubscription, Subscription
@@ -15,7 +18,20 @@ from services.licensing import IssueLicense, LicenseService
 from services.licensing import License as IssuedLicense
 from services.ticketing import CreateTicket, TicketingService
 from services.ticketing import Ticket as OpenedTicket
-from store.database import Database, Transaction
+from store.database import APP_ROLE, Transaction, sqlalchemy_url
+
+
+class PlainSession(AsyncSession):
+    """SQLModel's own session, as one takes it without Stepwell."""
+
+    execute = SQLAlchemySession.execute  # SQLModel's warns at each call
+
+
+def plain_engine(url: str, tenant: str) -> AsyncEngine:
+    """SQLAlchemy's own engine, whose connections act for the tenant."""
+    options = f"-c role={APP_ROLE} -c timezone=UTC -c stepwell.tenant={tenant}"
+    connect_args = {"options": options, "prepare_threshold": 2}
+    return create_async_engine(sqlalchemy_url(url), pool_size=16, max_overflow=0, connect_args=connect_args)
 
 
 class Lead(BaseModel):
@@ -63,7 +79,7 @@ class PostOrder(BaseModel):
 class ServiceActivities:
     """The business's services, called directly."""
 
-    database: Database
+    engine: AsyncEngine
     tenant: str
     billing: BillingService
     customers: CustomerService
@@ -106,8 +122,9 @@ class ServiceActivities:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
         info = activity.info()
-        async with self.database.session(self.tenant) as session:
-            yield Transaction(self.tenant, 0, info.activity_id, info.activity_id, session=session)
+        async with PlainSession(self.engine, expire_on_commit=False) as session:
+            yield Transaction(self.tenant, 0, info.activity_id, info.activity_id, session=session)  # type: ignore[arg-type]
+            await session.commit()
 
 
 @dataclass(frozen=True)

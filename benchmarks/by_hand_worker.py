@@ -5,19 +5,19 @@ import signal
 import sys
 
 import httpx2
+from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from benchmarks.by_hand import BY_HAND, BY_HAND_UNSANDBOXED, Onboarding, Posts
-from benchmarks.by_hand_activities import PostActivities, ServiceActivities
+from benchmarks.by_hand_activities import PostActivities, ServiceActivities, plain_engine
 from config import Settings
 from control.connection import connect
 from services.billing import BillingService
 from services.customers import CustomerService
 from services.licensing import LicenseService
 from services.ticketing import TicketingService
-from store.database import Database
 
 
 async def main(*, unsandboxed: bool) -> None:
@@ -25,19 +25,19 @@ async def main(*, unsandboxed: bool) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings()
-    database = Database(settings.database_url or "", pool_size=settings.database_pool_size)
+    engine = plain_engine(settings.database_url or "", settings.default_tenant)
     client = await connect(lazy=False)
     async with (
         httpx2.AsyncClient(timeout=30, trust_env=False) as http,
-        _worker(client, database, settings.default_tenant, http, unsandboxed=unsandboxed),
+        _worker(client, engine, settings.default_tenant, http, unsandboxed=unsandboxed),
     ):
         await stop.wait()
-    await database.close()
+    await engine.dispose()
 
 
-def _worker(client: Client, database: Database, tenant: str, http: httpx2.AsyncClient, *, unsandboxed: bool) -> Worker:
+def _worker(client: Client, engine: AsyncEngine, tenant: str, http: httpx2.AsyncClient, *, unsandboxed: bool) -> Worker:
     services = ServiceActivities(
-        database, tenant, BillingService(), CustomerService(), LicenseService(), TicketingService()
+        engine, tenant, BillingService(), CustomerService(), LicenseService(), TicketingService()
     )
     return Worker(
         client,

@@ -41,6 +41,8 @@ _INSERT = text(
 
 _STATUS = text("SELECT status FROM runs WHERE id = :run_id AND tenant_id = :tenant")
 
+_GET = text("SELECT * FROM runs WHERE id = :run_id AND tenant_id = :tenant")
+
 _CANCEL_PENDING = text(
     "WITH pending AS (SELECT id, claimed_at FROM runs"
     " WHERE id = :run_id AND tenant_id = :tenant AND status = 'pending' FOR UPDATE),"
@@ -149,8 +151,8 @@ async def status(session: Session, tenant: str, run_id: int) -> str | None:
 
 async def get(session: Session, tenant: str, run_id: int) -> RunRow | None:
     """The tenant's run with that id."""
-    query = select(RunRow).where(RunRow.id == run_id, RunRow.tenant_id == tenant)
-    return (await session.exec(query)).one_or_none()
+    row = (await session.execute(_GET, {"tenant": tenant, "run_id": run_id})).one_or_none()
+    return None if row is None else RunRow(**{name: getattr(row, name) for name in RunRow.model_fields})
 
 
 async def page(

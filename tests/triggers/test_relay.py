@@ -224,10 +224,10 @@ class Picky(Dispatcher):
 
     refuses = frozenset({"bad"})
 
-    async def ingest_in(self, session, tenant, event):
-        if event.payload["instance"]["name"] in self.refuses:
+    async def ingest_all(self, session, tenant, new):
+        if any(event.payload["instance"]["name"] in self.refuses for event in new):
             raise NotFound("mood", "good")
-        return await super().ingest_in(session, tenant, event)
+        return await super().ingest_all(session, tenant, new)
 
 
 @EITHER

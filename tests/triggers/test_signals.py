@@ -72,7 +72,7 @@ async def begun(publish, dispatcher, database, temporal_client, notifications, t
         async with database.session(tenant) as session:
             row = await rows.get(session, tenant, run_id)
             row.status = "running"
-            session.add(row)
+            await session.models.merge(row)
         yield row
 
 
