@@ -50,7 +50,7 @@ class Metrics:
         )
         self.backlog = Gauge(
             "stepwell_events_backlog",
-            "Of all tenants: events that are pending or dead, and signals of events under way (signalling).",
+            "What waits, of all tenants: events (pending, dead), signals (signalling), changes of tables (row_changes).",
             ("state",),
             registry=self.registry,
         )

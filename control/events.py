@@ -11,6 +11,7 @@ from sqlalchemy import text
 from domain.errors import Fault, InputInvalid, NotFound
 from domain.events import EventStatus
 from store import events as rows
+from store import watches
 from store.database import ALL_TENANTS, Database
 from store.events import EventFilter
 from store.tables import DeliveryRow, EventRow
@@ -60,9 +61,10 @@ class Events:
             return await rows.ask_again(session, tenant, type=type, source=source)
 
     async def backlog(self) -> Mapping[str, int]:
-        """Of all tenants: how many events are ``pending`` and ``dead``, and how many signals are ``signalling``."""
+        """What waits, of all tenants: events that are ``pending`` or ``dead``, signals (``signalling``), ``row_changes``."""
         async with self._database.session(ALL_TENANTS) as session:
             counts = await rows.counts(session)
             signals = (await session.execute(_SIGNALS)).scalar_one()
+            changes = await watches.waiting(session)
         unsettled = {status.value: 0 for status in (EventStatus.PENDING, EventStatus.DEAD)}
-        return {**unsettled, **counts, "signalling": signals}
+        return {**unsettled, **counts, "signalling": signals, "row_changes": changes}

@@ -38,6 +38,9 @@ READ_THERE: Final = (
     + " FROM stepwell.row_changes WHERE id IN (SELECT id FROM sized WHERE before < %(max_bytes)s) ORDER BY id"
 )
 """The same for another database, where the changes are deleted once their events are safe."""
+_HAS_OUTBOX = text("SELECT to_regclass('stepwell.row_changes') IS NOT NULL AS there")
+_WAITING = text("SELECT count(*) FROM stepwell.row_changes")
+
 REMOVE_THERE: Final = "DELETE FROM stepwell.row_changes WHERE id = ANY(%(ids)s)"
 
 _HAVE_CHANGES_FORM: Final = (
@@ -105,6 +108,12 @@ async def take(session: Session, watch_id: int, batch: int) -> list[RowChange]:
     values = {"watch_id": watch_id, "batch": batch, "max_bytes": MAX_BATCH_BYTES}
     taken = [RowChange(**row) for row in (await session.execute(_TAKE, values)).mappings()]
     return sorted(taken, key=lambda change: change.id)
+
+
+async def waiting(session: Session) -> int:
+    """How many changes of watched tables of the own database are not events yet."""
+    there = (await session.execute(_HAS_OUTBOX)).scalar_one()
+    return int((await session.execute(_WAITING)).scalar_one()) if there else 0
 
 
 async def put_off(session: Session, change_id: int, reason: str, seconds: float) -> None:

@@ -316,7 +316,9 @@ async def test_the_metrics_count_what_comes_in_and_what_is_left(admin, anyone):
     assert [more("stepwell_events_total", *pair) for pair in (("created", "event"), ("duplicate", "event"))] == [1, 1]
     assert more("stepwell_events_total", "event", "refused") == 1
     assert more("stepwell_events_backlog", "dead") == 1
-    assert {("stepwell_events_backlog", state) for state in ("pending", "dead", "signalling")} <= after.keys()
+    assert {
+        ("stepwell_events_backlog", state) for state in ("pending", "dead", "signalling", "row_changes")
+    } <= after.keys()
 
 
 async def test_the_metrics_leave_the_inbox_out_while_postgres_is_away(parts):
