@@ -50,7 +50,7 @@ class Metrics:
         )
         self.backlog = Gauge(
             "stepwell_events_backlog",
-            "What waits, of all tenants: events (pending, dead), signals (signalling), changes of tables (row_changes).",
+            "What waits, of all tenants: events (pending, dead), signals (signalling), changed rows (row_changes).",
             ("state",),
             registry=self.registry,
         )

@@ -61,7 +61,7 @@ class Events:
             return await rows.ask_again(session, tenant, type=type, source=source)
 
     async def backlog(self) -> Mapping[str, int]:
-        """What waits, of all tenants: events that are ``pending`` or ``dead``, signals (``signalling``), ``row_changes``."""
+        """What waits, of all tenants: ``pending`` and ``dead`` events, ``signalling``, ``row_changes``."""
         async with self._database.session(ALL_TENANTS) as session:
             counts = await rows.counts(session)
             signals = (await session.execute(_SIGNALS)).scalar_one()

@@ -31,6 +31,12 @@ async def _nothing(_: Handle) -> None:
     """The run needs nobody."""
 
 
+async def _deliver(handle: Handle) -> None:
+    await until_waiting(handle, "signal")
+    for _ in range(2):
+        await handle.signal("go", args=[{"by": "ada"}, {ids.DELIVERY: "7/1"}])
+
+
 async def _signal(handle: Handle) -> None:
     await until_waiting(handle, "signal")
     await handle.signal("go", {"by": "ada"})
@@ -79,6 +85,7 @@ CASES = {
     "foreach": Case([_LOOP], {"items": [1, 2, 3, 4, 5]}),
     "wait": Case([{"name": "w", "type": "wait", "duration": "200ms"}]),
     "wait_for_signal": Case([{"name": "w", "type": "wait_for_signal", "signal": "go", "timeout": "1d"}], drive=_signal),
+    "signal_of_an_event": Case([{"name": "w", "type": "wait_for_signal", "signal": "go"}], drive=_deliver),
     "transform": Case(
         [
             {"name": "f", "type": "transform", "filter": {"source": "{{input.items}}", "condition": "item > 1"}},

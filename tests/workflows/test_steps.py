@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
+from domain import ids
 from tests.workflows.harness import definition, staged, until_waiting
 
 
@@ -138,6 +139,15 @@ async def test_a_waiting_run_says_what_for_and_goes_on_with_what_the_signal_carr
         await handle.signal("accepted", {"by": "bob"})
         assert (await handle.result())["after"] == {"by": "bob"}
         assert stage.world.updates[-1].status == "running"
+
+
+async def test_a_signal_of_an_event_that_comes_twice_counts_once(client):
+    waits = [{"name": name, "type": "wait_for_signal", "signal": "paid"} for name in ("first", "second")]
+    async with staged(client, definition("p", waits)) as stage:
+        handle = await stage.start("p")
+        for amount, delivery in ((1, "7/1"), (1, "7/1"), (2, "8/1")):
+            await handle.signal("paid", args=[{"amount": amount}, {ids.DELIVERY: delivery}])
+        assert await handle.result() == {"first": {"amount": 1}, "second": {"amount": 2}}
 
 
 @pytest.mark.parametrize("on_timeout", ["continue", "fail"])
