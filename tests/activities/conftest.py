@@ -57,9 +57,10 @@ class Desk:
         on_unknown: OnUnknown | None = None,
         secrets: list[SecretSlot] | None = None,
         surroundings: ActivityEnvironment | None = None,
+        run_id: int = 1,
     ) -> ActionOutcome:
         order = PerformAction(
-            run_id=1,
+            run_id=run_id,
             tenant=self.tenant,
             process="p",
             step="step",

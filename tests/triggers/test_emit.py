@@ -2,12 +2,12 @@
 
 import pytest
 
-from domain.events import EventStatus
+from domain.events import EventStatus, NewEvent
 from store import events
 from store import runs as rows
 from store.events import EventFilter
 from tests.activities.conftest import Desk, environment
-from triggers.emit import EventConnector
+from triggers.emit import DEPTH_HEADER, MAX_DEPTH, EventConnector
 
 
 @pytest.fixture
@@ -51,3 +51,14 @@ async def test_two_steps_that_say_the_same_key_emit_one_event(desk, inbox):
 @pytest.mark.parametrize("order", [{}, {"event_type": ""}, {"event_type": "a\nb"}, {"event_type": "a", "colour": 1}])
 async def test_an_order_that_makes_no_sense_is_refused(desk, order):
     assert (await desk.refused("core.emit_event", order)).type == "INVALID_INPUT"
+
+
+async def test_processes_that_start_each_other_without_end_are_stopped(desk, dispatcher, publish, database, tenant):
+    await publish("echo", {"type": "event", "config": {"event": "echo"}})
+    last = NewEvent(source="echo", type="echo", payload={}, headers={DEPTH_HEADER: str(MAX_DEPTH)})
+    [run_id] = (await dispatcher.ingest(tenant, last)).run_ids
+    refused = await desk.refused("core.emit_event", {"event_type": "echo"}, run_id=run_id)
+    assert (refused.type, "without end" in refused.message) == ("INVALID_INPUT", True)
+    before = last.model_copy(update={"headers": {DEPTH_HEADER: str(MAX_DEPTH - 1)}, "key": "before"})
+    [run_id] = (await dispatcher.ingest(tenant, before)).run_ids
+    assert (await desk.perform("core.emit_event", {"event_type": "quiet"}, run_id=run_id)).output["created"]
