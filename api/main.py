@@ -1,5 +1,6 @@
 """The API's process: what it is made of, and how it is served."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -40,6 +41,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", ""),  # uvicorn would believe any process of this host
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
     )

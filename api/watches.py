@@ -29,7 +29,9 @@ class WatchTable(Given):
 
     table: str = Field(min_length=1, max_length=200, description="The table, with its schema unless that is public.")
     model: str | None = Field(None, max_length=180, description="What its events call it; default: the table's name.")
-    exclude: list[str] = Field(default_factory=list, max_length=1600, description="Columns to leave out.")
+    exclude: list[str] | None = Field(
+        default=None, max_length=1600, description="Columns to leave out; those of before if not given."
+    )
     connection: str = Field("", max_length=200, description="A connection of STEPWELL_WATCH_CONNECTIONS.")
 
 

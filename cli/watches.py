@@ -53,7 +53,7 @@ def watch(
     async def watched(platform: Platform) -> Watch:
         owner = await tenant_of(platform, tenant)
         return await _watches(platform).watch(
-            owner, table, model, exclude=exclude or (), connection=connection, by=operator_name()
+            owner, table, model, exclude=exclude, connection=connection, by=operator_name()
         )
 
     made = with_platform(watched)

@@ -167,7 +167,7 @@ class Publisher:
             row = await _own(session, tenant, definition_id)
             row.deleted_at = row.updated_at = now()
             session.add(row)
-            await triggers.remove_of_definition(session, definition_id)
+            await triggers.remove_of_definition(session, tenant, definition_id, row.name)
 
     def _session(self, tenant: str) -> Any:
         return self._database.session(ALL_TENANTS if tenant == ids.BUILTIN_TENANT else tenant)

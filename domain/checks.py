@@ -131,6 +131,7 @@ class _Checker:
                 if config.condition is not None:
                     self._condition(config.condition, (*place, "condition"), self.readable.trigger_complaint)
                 self._rule(config.rule, (*place, "rule"))
+                self._signal(config.signal_name, (*place, "signal_name"))
                 if config.key is not None:
                     self._tree(config.key, (*place, "key"), self.readable.trigger_complaint)
             if isinstance(config, ScheduleConfig):
@@ -308,6 +309,12 @@ class _Checker:
         else:
             self._reads(condition.reads, place, complaints)
 
+    def _signal(self, name: str | None, place: Place) -> None:
+        awaited = {step.signal for step in _all_steps(self.definition.steps) if isinstance(step, WaitForSignalStep)}
+        if name is not None and name not in awaited:
+            known = f"steps wait for {', '.join(sorted(awaited))}" if awaited else "no step waits for a signal"
+            self._fault(place, f"no step waits for the signal {name!r}", known)
+
     def _rule(self, rule: Any, place: Place) -> None:
         """JSONLogic and nothing else."""
         if rule is None:
@@ -316,6 +323,13 @@ class _Checker:
             self._inner_faults(place, faults)
         else:
             self._reads(parse_rule(rule).reads, place, self.readable.trigger_complaint)
+
+
+def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        for _, inner in step.blocks():
+            yield from _all_steps(inner)
 
 
 def _leaves(tree: Any, place: Place) -> Iterator[tuple[Place, Any]]:

@@ -54,7 +54,7 @@ class DeliveryStatus(StrEnum):
 
 
 class NewEvent(BaseModel):
-    """An event that comes in. ``key`` is the sender's own id of it: the same (source, key) is the same event."""
+    """An event that comes in. ``key`` is the sender's own id of it: the same (kind, source, key) is the same event."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,13 +77,16 @@ class NewEvent(BaseModel):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
 
     def seen(self, event_id: int, received_at: datetime) -> dict[str, Any]:
-        """The event as the root ``event`` of expressions and rules."""
+        """The event as the root ``event`` of expressions and rules.
+
+        Its own fields come before those of the payload, so they have names that payloads seldom use.
+        """
         return {
-            "id": event_id,
-            "kind": self.kind.value,
+            "event_id": event_id,
+            "event_kind": self.kind.value,
             "source": self.source,
             "type": self.type,
-            "key": self.key,
+            "event_key": self.key,
             "subject": self.subject,
             "occurred_at": self.occurred_at.isoformat(),
             "received_at": received_at.isoformat(),

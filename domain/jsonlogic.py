@@ -35,7 +35,9 @@ _SHOWN: Final = 80
 def _engine(strict: bool) -> Engine:
     """The lenient engine has JSONLogic's own manners; the strict one knows errors instead of coercions."""
     if not strict:
-        return Engine(config={"ops_budget": OPERATIONS_BUDGET}, families=_FAMILIES)
+        # A number is not equal to a text that is no number, as in JavaScript; unequal types are no error.
+        lenient = {"ops_budget": OPERATIONS_BUDGET, "loose_equality_errors": False}
+        return Engine(config=lenient, families=_FAMILIES)
     config = {
         "preset": "strict",
         "missing_var": "error",

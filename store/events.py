@@ -21,13 +21,13 @@ _INSERT = text(
     " received_at, status, attempts) SELECT :tenant, kind, source, type, key, subject, payload, headers, trace_id,"
     " occurred_at, now(), 'dispatched', 1 FROM jsonb_to_recordset(:events) AS given(kind text, source text,"
     " type text, key text, subject text, payload jsonb, headers jsonb, trace_id text, occurred_at timestamptz)"
-    " ON CONFLICT (tenant_id, source, key) DO NOTHING RETURNING id, source, key, received_at"
+    " ON CONFLICT (tenant_id, kind, source, key) DO NOTHING RETURNING id, kind, source, key, received_at"
 ).bindparams(bindparam("events", type_=Json))
 
 _KNOWN = text(
     "SELECT id, trace_id, status, ARRAY(SELECT run_id FROM deliveries d WHERE d.event_id = events.id"
     " AND d.run_id IS NOT NULL AND d.status <> 'duplicate' ORDER BY run_id) AS run_ids"
-    " FROM events WHERE tenant_id = :tenant AND source = :source AND key = :key"
+    " FROM events WHERE tenant_id = :tenant AND kind = :kind AND source = :source AND key = :key"
 )
 
 _SETTLE = text("UPDATE events SET status = :status, reason = :reason, attempts = attempts + :more WHERE id = :event_id")
@@ -57,6 +57,12 @@ _CLAIM_SIGNALS = text(
 _SIGNALLED = text(
     "UPDATE deliveries SET status = :status, reason = :reason, payload = NULL"
     " WHERE event_id = :event_id AND trigger_id = :trigger_id AND status = 'signalling'"
+)
+
+_EARLY = text(
+    "UPDATE deliveries SET status = 'signalling', run_id = :run_id, reason = '' WHERE tenant_id = :tenant"
+    " AND process = :process AND key = :key AND status = 'no_run' AND signal IS NOT NULL"
+    " AND created_at > now() - interval '1 day' RETURNING event_id"
 )
 
 _AGAIN = text(
@@ -107,7 +113,7 @@ def _like(pattern: str, *, stars: bool = True) -> str:
 
 
 async def insert(session: Session, tenant: str, new: Sequence[NewEvent]) -> Rows:
-    """Enter events, as dispatched: the ``id``, ``source``, ``key`` and ``received_at`` of those that were not there.
+    """Enter events, as dispatched: ``id``, ``kind``, ``source``, ``key``, ``received_at`` of those that were not there.
 
     Raises ``NotFound`` when there is no such tenant.
     """
@@ -120,7 +126,8 @@ async def insert(session: Session, tenant: str, new: Sequence[NewEvent]) -> Rows
 
 async def known(session: Session, tenant: str, event: NewEvent) -> Any:
     """The event of this source and key: ``id``, ``trace_id``, ``status``, ``run_ids``."""
-    return (await session.execute(_KNOWN, {"tenant": tenant, "source": event.source, "key": event.key})).one()
+    values = {"tenant": tenant, "kind": event.kind.value, "source": event.source, "key": event.key}
+    return (await session.execute(_KNOWN, values)).one()
 
 
 async def settle(
@@ -196,6 +203,13 @@ async def done_triggers(session: Session, event_id: int) -> set[int]:
 async def ask_again(session: Session, tenant: str, *, type: str | None, source: str | None) -> int:  # noqa: A002
     """Let the workers ask the triggers of all dead events again, or those of one type or source; how many."""
     return len(await session.execute(_AGAIN, {"tenant": tenant, "type": type, "source": source}))
+
+
+async def send_early_signals(session: Session, tenant: str, process: str, key: str, run_id: int) -> None:
+    """Send the signals of the last day that came before the only run of their key: events may overtake each other."""
+    values = {"tenant": tenant, "process": process, "key": key, "run_id": run_id}
+    if await session.execute(_EARLY, values):
+        await session.execute(_WAKE)
 
 
 async def claim_signals(session: Session, *, task_queue: str, claim_seconds: float, batch: int) -> Rows:

@@ -27,6 +27,11 @@ _PUT = text(
 
 _CUT = text("DELETE FROM triggers WHERE definition_id = :definition_id AND position >= :count")
 
+_CUT_MADE = text(
+    "DELETE FROM triggers WHERE tenant_id = :tenant AND process = :process AND definition_id IS NULL"
+    " AND NOT EXISTS (SELECT FROM definitions WHERE tenant_id = :builtin AND name = :process AND deleted_at IS NULL)"
+)
+
 _FOR_EVENT = text(
     "SELECT t.id, t.process, t.type, t.config, t.updated_at FROM triggers t, LATERAL (SELECT"
     " replace(replace(replace(replace(t.pattern, '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%') AS form) f"
@@ -129,9 +134,13 @@ async def remove(session: Session, tenant: str, trigger_id: int) -> bool:
     return (await session.execute(statement)).first() is not None
 
 
-async def remove_of_definition(session: Session, definition_id: int) -> None:
-    """Remove the triggers of a definition that is no more."""
+async def remove_of_definition(session: Session, tenant: str, definition_id: int, process: str) -> None:
+    """Remove the triggers of a definition that is no more, and those that people have made for its process.
+
+    The latter stay if there is a built-in process of that name, which takes its place.
+    """
     await session.execute(_CUT, {"definition_id": definition_id, "count": 0})
+    await session.execute(_CUT_MADE, {"tenant": tenant, "process": process, "builtin": BUILTIN_TENANT})
 
 
 def _seen_by(tenant: str) -> Any:

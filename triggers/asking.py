@@ -7,6 +7,7 @@ from typing import Any, Final
 from control.accepting import Origin, accept_run, accepted_input, check_size
 from domain.errors import Conflict, ExpressionError, InputInvalid, NotFound, StepwellError, TooLarge
 from domain.events import DeliveryStatus, NewEvent, Trace
+from store import events
 from store.session import Session
 from store.triggers import Candidate
 from triggers import limits
@@ -38,8 +39,7 @@ class Asking:
         if not match.matches:
             return match.trace(candidate.id, candidate.process, DeliveryStatus.NO_MATCH), None
         if matcher.config.action == "signal":
-            trace = await self._signal(candidate, match)
-            return trace, matcher.config.signal_name if trace.run_id else None
+            return await self._signal(candidate, match), matcher.config.signal_name
         if matcher.config.limits:
             return await self._hold_back(candidate, matcher, match), None
         origin = Origin(
@@ -56,6 +56,8 @@ class Asking:
         process, key = candidate.process, origin.idempotency_key or ""
         run = await accept_run(self.session, self.tenant, process, match.input, origin, task_queue=self.task_queue)
         if run is not None:
+            if match.key is not None and origin.idempotency_key == self._run_key(candidate, match.key):
+                await events.send_early_signals(self.session, self.tenant, process, match.key, run.id or 0)
             return match.trace(candidate.id, process, DeliveryStatus.STARTED).model_copy(update={"run_id": run.id})
         earlier = await limits.run_of_key(self.session, self.tenant, process, key)
         trace = match.trace(candidate.id, process, DeliveryStatus.DUPLICATE)
@@ -91,7 +93,7 @@ class Asking:
             trace = match.trace(candidate.id, candidate.process, DeliveryStatus.SIGNALLING)
             return trace.model_copy(update={"run_id": run_id})
         trace = match.trace(candidate.id, candidate.process, DeliveryStatus.NO_RUN)
-        reason = f"no run of {candidate.process} with the key {match.key!r} is under way"
+        reason = f"no run of {candidate.process} with the key {match.key!r} is under way; it waits for one for a day"
         return trace.model_copy(update={"reason": reason})
 
     @property
@@ -100,7 +102,9 @@ class Asking:
 
     def _run_key(self, candidate: Candidate, key: str | None) -> str:
         """The idempotency key of the trigger's run: of its own key, or of the event, whose row may be gone one day."""
-        told = f"event\0{self.event.source}\0{self.event.key}" if key is None else f"key\0{key}"
+        told = (
+            f"event\0{self.event.kind.value}\0{self.event.source}\0{self.event.key}" if key is None else f"key\0{key}"
+        )
         return f"trigger-{candidate.id}-{sha256(told.encode()).hexdigest()}"
 
 

@@ -1,6 +1,6 @@
 """The inbox: what comes in becomes an event, meets the triggers, and starts or signals runs, in one transaction.
 
-An event is told by (tenant, source, key): a second delivery finds the first one's and does nothing. A trigger that
+An event is told by (tenant, kind, source, key). A second delivery finds the first one and does nothing. A trigger that
 fails on an event does not keep the others from it: the event is dead, says why, and can be replayed once the cause is
 mended; a replay asks only the triggers that have not succeeded.
 """
@@ -52,12 +52,12 @@ class Dispatcher:
         """Likewise for several events, in their order. Costs hardly more than one, unless they start runs."""
         for event in new:
             _check_size(event)
-        entered = {(row.source, row.key): row for row in await events.insert(session, tenant, new)}
+        entered = {(row.kind, row.source, row.key): row for row in await events.insert(session, tenant, new)}
         candidates: dict[tuple[str, ...], list[Candidate]] = {}
         deliveries: list[Delivery] = []
         done = []
         for event in new:
-            row = entered.pop((event.source, event.key), None)
+            row = entered.pop((event.kind.value, event.source, event.key), None)
             if row is None:
                 done.append(await _known(session, tenant, event))
                 continue

@@ -71,7 +71,7 @@ class Matcher:
             return Match(matches=False, reason="its rule is not true", explain=_explained(self._condition, scope))
         return Match(
             matches=True,
-            key=None if self._key is None else _short(text_of(self._key.render(scope).value)),
+            key=None if self._key is None else _checked(self._key.render(scope).value),
             input=_payload(event) if self._input is None else self._input.render(scope).value,
             explain=_explained(self._condition, scope) if explain else None,
         )
@@ -98,7 +98,10 @@ def trigger_on_event(type: str, config: dict[str, Any]) -> OnEvent:  # noqa: A00
     return _ON_EVENT.validate_python({"type": type, "config": config})
 
 
-def _short(key: str) -> str:
+def _checked(value: Any) -> str:
+    key = text_of(value).strip()
+    if not key:
+        raise ExpressionError(f"the key is empty for this event: its template gives {value!r}")
     if len(key) > MAX_KEY_LENGTH:
         raise ExpressionError(f"the key has {len(key)} characters, the limit is {MAX_KEY_LENGTH}: take less of it")
     return key

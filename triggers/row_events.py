@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -61,8 +62,9 @@ def _integer(digits: str) -> int | str:
 
 
 def _fraction(digits: str) -> float | str:
+    """Fractions that a double cannot hold stay exact as text, so that a change in the last digit is one."""
     value = float(digits)
-    return value if math.isfinite(value) else digits
+    return value if math.isfinite(value) and Decimal(repr(value)) == Decimal(digits) else digits
 
 
 def _changed(previous: dict[str, Any] | None, instance: dict[str, Any]) -> list[str]:

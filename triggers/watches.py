@@ -68,21 +68,23 @@ class Watches:
         table: str,
         model: str | None = None,
         *,
-        exclude: Collection[str] = (),
+        exclude: Collection[str] | None = None,
         connection: str = "",
         by: str = "",
     ) -> Watch:
-        """Watch a table for the tenant; its events call it ``model`` (default: the table's name).
+        """Watch a table for the tenant; its events call it ``model`` (default: as before, or the table's name).
 
-        Safe to repeat, which also puts back triggers that are missing; other ``model`` or ``exclude`` take the place
-        of the present ones. Raises ``NotFound`` (connection or table, with names that look alike), ``InputInvalid``,
-        ``Conflict``, ``Forbidden`` (the role may not), ``Unavailable``.
+        Safe to repeat, which also puts back triggers that are missing; another ``model`` or ``exclude`` takes the place
+        of the present one, None leaves it. Raises ``NotFound`` (connection or table, with names that look alike),
+        ``InputInvalid``, ``Conflict``, ``Forbidden`` (the role may not), ``Unavailable``.
         """
         async with self._owner(connection) as owner:
             found = await installing.find_table(owner, table)
-            chosen = model or found["name"]
-            installing.check(found, chosen, exclude, own=not connection)
             known = await self._of_connection(connection)
+            present = next((row for row in known if row.table_name == found["full_name"]), None)
+            chosen = model or (present.model if present else found["name"])
+            left_out = sorted(set((present.exclude if present else ()) if exclude is None else exclude))
+            installing.check(found, chosen, left_out, own=not connection)
             await installing.refuse_strangers(owner, known)
             row, is_new = await self._enter(
                 WatchRow(
@@ -90,7 +92,7 @@ class Watches:
                     connection=connection,
                     table_name=found["full_name"],
                     model=chosen,
-                    exclude=sorted(set(exclude)),
+                    exclude=left_out,
                     created_by=by,
                 )
             )

@@ -10,11 +10,11 @@ from store.tables.base import Json, Timestamp, now
 
 
 class EventRow(SQLModel, table=True):
-    """One event of the inbox. Unique by (tenant, source, key): a second delivery finds the first one's row."""
+    """One event of the inbox. Unique by (tenant, kind, source, key): a second delivery finds the first one's row."""
 
     __tablename__ = "events"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "source", "key"),
+        UniqueConstraint("tenant_id", "kind", "source", "key"),
         CheckConstraint("status IN ('pending', 'dispatched', 'dead')", name="status"),
         CheckConstraint("kind IN ('event', 'webhook', 'row')", name="kind"),
         Index("ix_events_tenant_id_id", "tenant_id", "id"),
@@ -86,6 +86,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         Index("ix_deliveries_trigger_id", "tenant_id", "trigger_id"),
         Index("ix_deliveries_run_id", "run_id"),
+        Index("ix_deliveries_no_run", "tenant_id", "process", "key", postgresql_where=text("status = 'no_run'")),
         Index("ix_deliveries_signalling", "event_id", postgresql_where=text("status = 'signalling'")),
     )
 

@@ -291,7 +291,7 @@ async def test_a_run_that_an_event_has_started_sees_the_event(runs, acceptance, 
         await session.execute(statement, {"event_id": row.id, "id": accepted.id})
     begun = await do(runs.begin, order_of(accepted))
     assert begun.event["payload"] == {"other": "than the input"}
-    assert (begun.event["id"], begun.event["type"], begun.event["subject"]) == (row.id, "order.created", "o-1")
+    assert (begun.event["event_id"], begun.event["type"], begun.event["subject"]) == (row.id, "order.created", "o-1")
 
 
 async def test_a_payload_that_is_the_runs_input_travels_once(runs, acceptance, accepted, database, tenant):

@@ -456,15 +456,16 @@ async def test_a_compressed_body_is_verified_as_it_was_sent_and_then_read(anyone
 @pytest.mark.parametrize(
     ("encoding", "body", "status"),
     [
-        ("gzip", gzip.compress(b'"' + b"0" * 50_000_000 + b'"'), 413),
+        ("gzip", gzip.compress(b'"' + b"0" * 50_000_000 + b'"', mtime=0), 413),
         ("deflate", zlib.compress(b'"' + b"0" * 50_000_000 + b'"'), 413),
         ("gzip", b"not gzip", 400),
-        ("gzip", gzip.compress(b"{}")[:-3], 400),
-        ("gzip", gzip.compress(b"{}") + b"more", 400),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-3], 400),
+        ("gzip", gzip.compress(b"{}", mtime=0) + b"more", 400),
         ("deflate", b"", 400),
         ("br", b"{}", 415),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), 415),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}"), mtime=0), 415),
     ],
+    ids=["bomb", "deflate-bomb", "no-gzip", "cut-off", "more", "empty", "unknown", "nested"],
 )
 async def test_a_body_that_is_a_bomb_or_not_what_it_says_is_refused(anyone, parts, tenant, encoding, body, status):
     row = await make(parts, tenant, "hmac", config=HMAC)
@@ -475,7 +476,7 @@ async def test_a_body_that_is_a_bomb_or_not_what_it_says_is_refused(anyone, part
 
 async def test_a_bomb_of_a_stranger_is_not_even_opened(anyone, parts, tenant):
     row = await make(parts, tenant, "hmac", config=HMAC)
-    body = gzip.compress(b"0" * 50_000_000)
+    body = gzip.compress(b"0" * 50_000_000, mtime=0)
     headers = {**by_hmac(b""), "content-encoding": "gzip"}
     assert (await anyone.post(path(row), content=body, headers=headers)).status_code == 401
 

@@ -12,6 +12,7 @@ from store import events
 from store import runs as rows
 from store.database import ALL_TENANTS
 from store.events import EventFilter
+from store.tables import TriggerRow
 from tests.triggers.conftest import definition
 
 
@@ -161,6 +162,33 @@ async def test_one_key_starts_one_run_ever(publish, dispatcher, database, tenant
     assert await delivered(second.event_id) == [("ship", "duplicate")]
 
 
+@pytest.mark.parametrize("empty", [None, "", "  "])
+async def test_an_empty_key_is_no_key(publish, dispatcher, tenant, delivered, empty):
+    await publish("ship", on(key="{{event.order_id}}"))
+    done = await dispatcher.ingest(tenant, event(payload={"order_id": empty}))
+    assert await delivered(done.event_id) == [("ship", "failed")]
+
+
+async def test_a_webhook_is_not_taken_for_an_event_that_somebody_sent_under_its_source_and_key(dispatcher, tenant):
+    sent = await dispatcher.ingest(tenant, event(key="evt_1", source="stripe"))
+    hook = await dispatcher.ingest(tenant, event(key="evt_1", source="stripe", kind=EventKind.WEBHOOK))
+    assert hook.created
+    assert hook.event_id != sent.event_id
+
+
+async def test_the_payloads_id_is_not_hidden_by_the_events_own(publish, dispatcher, database, tenant):
+    template = {"id": "{{event.id}}", "key": "{{event.key}}", "own": "{{event.event_key}}"}
+    await publish("ship", on(input=template))
+    [run_id] = (await dispatcher.ingest(tenant, event(key="e-1", payload={"id": 7, "key": "k"}))).run_ids
+    assert (await run_of(database, tenant, run_id)).input == {"id": 7, "key": "k", "own": "e-1"}
+
+
+async def test_a_number_and_a_text_are_unequal_and_no_fault(publish, dispatcher, tenant, delivered):
+    await publish("ship", on(rule={"==": [{"var": "amount"}, "many"]}))
+    done = await dispatcher.ingest(tenant, event())
+    assert await delivered(done.event_id) == [("ship", "no_match")]
+
+
 async def test_a_trigger_that_fails_keeps_no_other_from_the_event(publish, dispatcher, tenant, delivered):
     schema = {"type": "object", "required": ["colour"], "properties": {"colour": {"type": "string"}}}
     await publish("paint", on(), input=schema)
@@ -263,3 +291,14 @@ async def test_trying_out_tells_what_would_happen_and_does_nothing(publish, disp
     assert (traces["ship"].status, traces["ship"].key, traces["ship"].explain["passed"]) == ("started", "o-1", True)
     assert (traces["bill"].status, traces["bill"].explain["passed"]) == ("no_match", False)
     assert await count_runs(database, tenant) == 0
+
+
+async def test_triggers_that_people_made_go_with_their_process(publish, publisher, dispatcher, database, tenant):
+    published = await publish("ship")
+    async with database.session(tenant) as session:
+        config = {"event": "order.created"}
+        session.add(TriggerRow(tenant_id=tenant, process="ship", type="event", pattern="order.created", config=config))
+    assert len((await dispatcher.ingest(tenant, event())).run_ids) == 1
+    await publisher.delete(tenant, published.definition.id)
+    await publish("ship")
+    assert (await dispatcher.ingest(tenant, event())).run_ids == []

@@ -17,6 +17,7 @@ from tests.triggers.conftest import definition
 from triggers.signals import SignalSender
 
 PAID = {"event": "order.paid", "action": "signal", "signal_name": "paid", "key": "{{event.order}}"}
+WAITS = [{"name": "payment", "type": "wait_for_signal", "signal": "paid"}]
 PLACED = {"event": "order.placed", "key": "{{event.order}}"}
 
 
@@ -64,7 +65,7 @@ class Ship:
 @pytest.fixture
 async def begun(publish, dispatcher, database, temporal_client, notifications, task_queue, tenant):
     """A run of ``ship`` for order o-1 that is under way."""
-    await publish("ship", {"type": "event", "config": PLACED}, {"type": "event", "config": PAID})
+    await publish("ship", {"type": "event", "config": PLACED}, {"type": "event", "config": PAID}, steps=WAITS)
     [run_id] = (await dispatcher.ingest(tenant, event("order.placed"))).run_ids
     runner = UnsandboxedWorkflowRunner()
     async with Worker(temporal_client, task_queue=task_queue, workflows=[Ship], workflow_runner=runner):
@@ -107,11 +108,30 @@ async def test_a_run_that_ended_meanwhile_is_told_of(begun, dispatcher, sender, 
 
 
 async def test_a_signal_waits_for_a_run_that_has_not_begun(publish, dispatcher, sender, delivered, tenant):
-    await publish("ship", {"type": "event", "config": PLACED}, {"type": "event", "config": PAID})
+    await publish("ship", {"type": "event", "config": PLACED}, {"type": "event", "config": PAID}, steps=WAITS)
     await dispatcher.ingest(tenant, event("order.placed"))
     done = await dispatcher.ingest(tenant, event("order.paid", amount=1))
     assert await sender.send_some() == 0
     assert ("ship", "signalling") in await delivered(done.event_id)
+
+
+async def test_a_signal_that_overtakes_the_start_of_its_run_is_sent_to_it(
+    publish, dispatcher, database, sender, delivered, tenant
+):
+    triggers = ({"type": "event", "config": PLACED}, {"type": "event", "config": PAID})
+    await publish("ship", *triggers, steps=WAITS)
+    early = await dispatcher.ingest(tenant, event("order.paid", amount=1))
+    assert ("ship", "no_run") in await delivered(early.event_id)
+    placed = await dispatcher.ingest(tenant, event("order.placed"))
+    assert ("ship", "signalling") in await delivered(early.event_id)
+    async with database.session(tenant) as session:
+        [delivery] = await events.deliveries(session, tenant, early.event_id)
+    assert ([delivery.run_id], delivery.payload["amount"]) == (placed.run_ids, 1)
+
+
+async def test_a_signal_that_no_step_waits_for_is_a_fault(publisher, tenant):
+    with pytest.raises(DefinitionInvalid, match="no step waits for the signal 'paid'"):
+        await publisher.publish(tenant, definition("ship", {"type": "event", "config": PAID}))
 
 
 async def test_it_needs_a_name_and_a_key(publisher, tenant):

@@ -316,6 +316,13 @@ async def test_the_sessions_of_a_tenant_see_the_changes_of_its_own_watches_only(
             assert session.execute(query, (watch.id,)).fetchone() == (count,), tenant
 
 
+async def test_watching_again_keeps_what_is_not_said_anew(own_stage):
+    table = own_stage.table()
+    await own_stage.watch(table, "app.Thing", exclude=["name"])
+    again = await own_stage.watches.watch(own_stage.tenant, table)
+    assert (again.model, list(again.exclude)) == ("app.Thing", ["name"])
+
+
 async def test_watching_twice_is_watching_once_with_the_newer_options(own_stage):
     stage = own_stage
     table = stage.table("id int PRIMARY KEY, name text, nick text")

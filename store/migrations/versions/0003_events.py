@@ -36,6 +36,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("event_id", "trigger_id", name=op.f("pk_deliveries")),
     )
+    op.create_index(
+        "ix_deliveries_no_run",
+        "deliveries",
+        ["tenant_id", "process", "key"],
+        unique=False,
+        postgresql_where=sa.text("status = 'no_run'"),
+    )
     op.create_index("ix_deliveries_run_id", "deliveries", ["run_id"], unique=False)
     op.create_index(
         "ix_deliveries_signalling",
@@ -66,7 +73,7 @@ def upgrade() -> None:
         sa.CheckConstraint("status IN ('pending', 'dispatched', 'dead')", name=op.f("ck_events_status")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_events_tenant_id_tenants")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
-        sa.UniqueConstraint("tenant_id", "source", "key", name=op.f("uq_events_tenant_id_source_key")),
+        sa.UniqueConstraint("tenant_id", "kind", "source", "key", name=op.f("uq_events_tenant_id_kind_source_key")),
     )
     op.create_index("ix_events_received_at", "events", ["received_at"], unique=False)
     op.create_index("ix_events_tenant_id_id", "events", ["tenant_id", "id"], unique=False)
