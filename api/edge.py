@@ -48,6 +48,15 @@ class Metrics:
             ("kind", "outcome"),
             registry=self.registry,
         )
+        self.activity = {
+            what: Gauge(f"stepwell_{name}", help_text, labels, registry=self.registry)
+            for what, name, help_text, labels in (
+                ("events", "events_last_hour", "Events that came in, by kind (event, webhook, row).", ("kind",)),
+                ("deliveries", "deliveries_last_hour", "What triggers made of events, by status.", ("status",)),
+                ("triggers", "triggers", "Triggers that are switched on, by type.", ("type",)),
+                ("watches", "watches", "Watched tables.", ()),
+            )
+        }
         self.backlog = Gauge(
             "stepwell_events_backlog",
             "What waits, of all tenants: events (pending, dead), signals (signalling), changed rows (row_changes).",

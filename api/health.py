@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from sqlalchemy import text
 
 from api.auth import PUBLIC
+from api.edge import Metrics
 from api.parts import Parts, UsesParts
 from api.schemas import answer_json
 from control.rpc import temporal_call
@@ -41,15 +42,19 @@ async def is_ready(parts: UsesParts) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request, parts: UsesParts) -> Response:
     """Numbers for Prometheus. Those of the inbox are left out while Postgres cannot be reached."""
-    backlog = request.app.state.metrics.backlog
+    numbers: Metrics = request.app.state.metrics
+    for gauge in (numbers.backlog, *numbers.activity.values()):
+        gauge.clear()
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            counts = await parts.events.backlog()
+            counts, activity = await parts.events.backlog(), await parts.events.activity()
     except (Unavailable, TimeoutError):
-        backlog.clear()
-    else:
-        for state, count in counts.items():
-            backlog.labels(state).set(count)
+        counts, activity = {}, {}
+    for state, count in counts.items():
+        numbers.backlog.labels(state).set(count)
+    for (what, label), count in activity.items():
+        gauge = numbers.activity[what]
+        (gauge.labels(label) if label else gauge).set(count)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(request.app.state.metrics.registry), headers={"Content-Type": content_type})
 

@@ -60,6 +60,11 @@ class Events:
         async with self._database.session(tenant) as session:
             return await rows.ask_again(session, tenant, type=type, source=source)
 
+    async def activity(self) -> Mapping[tuple[str, str], int]:
+        """Of all tenants, by what it is and its label: what came in and what triggers made of it in the last hour."""
+        async with self._database.statements(ALL_TENANTS) as session:
+            return {(row.what, row.label): row.number for row in await rows.activity(session)}
+
     async def backlog(self) -> Mapping[str, int]:
         """What waits, of all tenants: ``pending`` and ``dead`` events, ``signalling``, ``row_changes``."""
         async with self._database.session(ALL_TENANTS) as session:

@@ -77,6 +77,15 @@ _FORGET = text(
     " DELETE FROM events USING old WHERE events.id = old.id RETURNING events.id"
 ).bindparams(bindparam("before", type_=Timestamp))
 
+_ACTIVITY = text(
+    "SELECT 'events' AS what, kind AS label, count(*) AS number FROM events"
+    " WHERE received_at > now() - interval '1 hour' GROUP BY kind"
+    " UNION ALL SELECT 'deliveries', status, count(*) FROM deliveries"
+    " WHERE created_at > now() - interval '1 hour' GROUP BY status"
+    " UNION ALL SELECT 'triggers', type, count(*) FROM triggers WHERE is_active GROUP BY type"
+    " UNION ALL SELECT 'watches', '', count(*) FROM watches"
+)
+
 _COUNTS = text("SELECT status, count(*) AS events FROM events WHERE status <> 'dispatched' GROUP BY status")
 
 
@@ -238,3 +247,8 @@ async def forget(session: Session, *, before: datetime, batch: int) -> int:
 async def counts(session: Session) -> dict[str, int]:
     """How many events are pending or dead."""
     return {row.status: row.events for row in await session.execute(_COUNTS)}
+
+
+async def activity(session: Session) -> Rows:
+    """``what``, ``label``, ``number``: events and deliveries of the last hour, active triggers, watches."""
+    return await session.execute(_ACTIVITY)  # type: ignore[no-any-return]

@@ -86,6 +86,7 @@ class DeliveryRow(SQLModel, table=True):
         ),
         Index("ix_deliveries_trigger_id", "tenant_id", "trigger_id"),
         Index("ix_deliveries_run_id", "run_id"),
+        Index("ix_deliveries_created_at", "created_at"),
         Index("ix_deliveries_no_run", "tenant_id", "process", "key", postgresql_where=text("status = 'no_run'")),
         Index("ix_deliveries_signalling", "event_id", postgresql_where=text("status = 'signalling'")),
     )

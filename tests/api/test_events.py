@@ -316,6 +316,9 @@ async def test_the_metrics_count_what_comes_in_and_what_is_left(admin, anyone):
     assert [more("stepwell_events_total", *pair) for pair in (("created", "event"), ("duplicate", "event"))] == [1, 1]
     assert more("stepwell_events_total", "event", "refused") == 1
     assert more("stepwell_events_backlog", "dead") == 1
+    assert more("stepwell_events_last_hour", "event") == more("stepwell_deliveries_last_hour", "failed") == 1
+    assert more("stepwell_triggers", "event") == 1
+    assert ("stepwell_watches",) in after
     assert {
         ("stepwell_events_backlog", state) for state in ("pending", "dead", "signalling", "row_changes")
     } <= after.keys()
@@ -329,6 +332,7 @@ async def test_the_metrics_leave_the_inbox_out_while_postgres_is_away(parts):
     assert answer.status_code == 200
     assert "python_info" in answer.text
     assert "stepwell_events_backlog{" not in answer.text
+    assert "stepwell_deliveries_last_hour{" not in answer.text
 
 
 async def test_an_operator_may_send_and_an_approver_may_not(app, tenant):

@@ -36,6 +36,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("event_id", "trigger_id", name=op.f("pk_deliveries")),
     )
+    op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"], unique=False)
     op.create_index(
         "ix_deliveries_no_run",
         "deliveries",
