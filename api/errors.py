@@ -9,10 +9,8 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from domain.documents import json_pointer
 from domain.errors import (
     Conflict,
     ConnectorError,
@@ -30,6 +28,7 @@ from domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from domain.refusals import faults_of
 
 PROBLEM: Final = "application/problem+json"
 
@@ -117,14 +116,6 @@ def problem(
     if listed := [fault.model_dump(exclude_none=True) for fault in faults]:
         content["faults"] = listed
     return JSONResponse(content, int(status), headers=headers, media_type=PROBLEM)
-
-
-def faults_of(errors: Iterable[ErrorDetails], *, skip: int = 0) -> list[Fault]:
-    """What pydantic found wrong, as faults; never with the values, which may be secret.
-
-    ``skip``: how many parts at the front of each location are not of the document.
-    """
-    return [Fault(path=json_pointer(error["loc"][skip:]), reason=error["msg"]) for error in errors]
 
 
 def install(app: FastAPI) -> None:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from api import cloudevents
 from api.auth import Executor, Viewer
-from api.errors import Refused, faults_of, status_of
+from api.errors import Refused, status_of
 from api.event_schemas import MAX_ID, Delivery, Event, GivenEvent, ReplayDead, Replayed, ReplayedMany
 from api.paging import MAX_OFFSET, page_headers
 from api.parts import UsesParts
@@ -18,6 +18,7 @@ from api.strict_json import JSON, accepts, decode, json_object_or_nothing, media
 from domain.errors import Fault, Forbidden, InputInvalid, NotFound, StepwellError, TooLarge
 from domain.events import EventStatus, Ingested, NewEvent
 from domain.permissions import Permission
+from domain.refusals import faults_of
 from store.events import EventFilter
 
 router = APIRouter(prefix="/events", tags=["events"])

@@ -15,9 +15,10 @@ from typing import Any, Final, Generic, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from api.errors import Refused, faults_of
+from api.errors import Refused
 from domain.documents import MAX_DEPTH, json_faults, json_pointer, parse_document
 from domain.errors import Fault, InputInvalid
+from domain.refusals import faults_of
 
 JSON: Final = "application/json"
 YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from api import cloudevents
 from api.auth import Creator, Deleter, Updater, Viewer
-from api.errors import faults_of
 from api.event_schemas import MAX_ID, ChangeTrigger, CreateTrigger, TriedEvent, TriggerOut, TryTriggers
 from api.events import new_event
 from api.parts import Parts, UsesParts
@@ -16,6 +15,7 @@ from api.schemas import answer
 from api.strict_json import JsonBody, accepts
 from domain.errors import Conflict, InputInvalid, NotFound
 from domain.events import EventKind, NewEvent, Trace
+from domain.refusals import faults_of
 from domain.triggers import OnEvent
 from store.events import event_of
 from triggers.matching import trigger_on_event

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import ValidationError
 
 from api.auth import Creator, Deleter, Executor, Updater, Viewer
-from api.errors import faults_of
 from api.executions import execution
 from api.parts import Parts, UsesParts
 from api.schemas import ChangeWorkflow, Execution, Validation, Workflow, Workflows, answer
@@ -18,6 +17,7 @@ from control.statistics import Totals
 from domain.errors import DefinitionInvalid, Fault, Forbidden, InputInvalid, NotFound, Unavailable
 from domain.ids import BUILTIN_TENANT
 from domain.messages import RunStatus
+from domain.refusals import faults_of
 from store.tables.definitions import DefinitionRow
 from store.tables.runs import RunRow
 

@@ -14,9 +14,9 @@ from cli.output import AsJson, console, done, error_console, print_json, print_t
 from cli.platform import Tenant, tenant_of, with_platform
 from composition import Platform
 from control.events import Events
-from domain.documents import json_pointer
-from domain.errors import Fault, InputInvalid
+from domain.errors import InputInvalid
 from domain.events import EventStatus, Ingested, NewEvent
+from domain.refusals import faults_of
 from store.events import EventFilter
 from store.tables import DeliveryRow, EventRow
 from triggers.dispatcher import Dispatcher
@@ -197,7 +197,7 @@ def event_given(type: str, source: str, subject: str | None, payload: str, **mor
     try:
         return NewEvent(type=type, source=source, payload=json_argument(payload, "--payload"), **given)
     except ValidationError as error:
-        faults = [Fault(path=json_pointer(each["loc"]), reason=each["msg"]) for each in error.errors()]
+        faults = faults_of(error.errors())
         raise InputInvalid("the event does not fit", faults) from error
 
 

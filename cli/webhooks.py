@@ -11,8 +11,8 @@ from cli.output import AsJson, console, done, print_json, print_table
 from cli.platform import Tenant, operator_name, tenant_of, with_platform
 from composition import Platform
 from control.endpoints import Endpoints, WebhookEndpoint
-from domain.documents import json_pointer
-from domain.errors import Fault, InputInvalid
+from domain.errors import InputInvalid
+from domain.refusals import faults_of
 from domain.webhooks import EndpointChange, NewEndpoint, Verifier
 from store.tables.events import EndpointRow
 
@@ -176,7 +176,7 @@ def _fitting(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except ValidationError as error:
-        faults = [Fault(path=json_pointer(each["loc"]), reason=each["msg"]) for each in error.errors()]
+        faults = faults_of(error.errors())
         raise InputInvalid("the webhook endpoint does not fit", faults) from error
 
 

@@ -21,8 +21,8 @@ from temporalio.client import (
 
 from control.rpc import CALL_TIMEOUT, temporal_call
 from control.scheduling import OVERLAPS, TemporalSchedules, Wanted
-from domain.documents import json_pointer
 from domain.errors import Conflict, Fault, InputInvalid, NotFound
+from domain.refusals import faults_of
 from domain.schedules import PREVIEWED, Overlap, Timing, read_timing, schedule_faults
 from domain.triggers import ScheduleConfig
 from store import definitions
@@ -196,7 +196,7 @@ def schedule_config(values: Mapping[str, Any]) -> ScheduleConfig:
     try:
         return ScheduleConfig.model_validate(dict(values))
     except ValidationError as error:
-        faults = [Fault(path=json_pointer(each["loc"]), reason=each["msg"]) for each in error.errors()]
+        faults = faults_of(error.errors())
         raise InputInvalid("the schedule is invalid", faults) from error
 
 

@@ -14,6 +14,7 @@ from control.publishing import Publisher
 from domain.errors import Conflict, Fault, InputInvalid, NotFound, TooLarge
 from domain.events import DeliveryStatus, Trace
 from domain.ids import BUILTIN_TENANT
+from domain.refusals import faults_of
 from domain.triggers import EventTrigger, OnEvent, SignalTrigger, Trigger, WebhookTrigger
 from store import triggers as rows
 from store.database import Database
@@ -172,7 +173,9 @@ def _read(trigger: Any) -> OnEvent:
     try:
         read = _TRIGGER.validate_python(trigger)
     except ValidationError as error:
-        raise InputInvalid(_REFUSAL, [Fault(path="", reason=each["msg"]) for each in error.errors()]) from error
+        raise InputInvalid(
+            _REFUSAL, [each.model_copy(update={"path": ""}) for each in faults_of(error.errors())]
+        ) from error
     assert isinstance(read, EventTrigger | SignalTrigger | WebhookTrigger)  # noqa: S101  # the others were refused
     return read
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from domain.documents import json_pointer
-from domain.errors import Fault, InputInvalid
+from domain.errors import InputInvalid
 from domain.events import EventKind, NewEvent
+from domain.refusals import faults_of
 from domain.webhooks import EndpointConfig, Verifier
 
 DEFAULT_TYPE: Final = "webhook"
@@ -126,7 +126,7 @@ def events_of(
                 NewEvent(kind=EventKind.WEBHOOK, source=source, payload=value, headers=kept, trace_id=trace_id, **known)
             )
         except ValidationError as error:
-            faults = [Fault(path=json_pointer(each["loc"]), reason=each["msg"]) for each in error.errors()]
+            faults = faults_of(error.errors())
             raise InputInvalid("the webhook cannot be an event", faults) from error
     return events
 
