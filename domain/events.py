@@ -1,7 +1,9 @@
 """Events: what happened outside, as it enters the inbox and as rules and runs see it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -12,6 +14,15 @@ MAX_PAYLOAD_BYTES: Final = 1_000_000
 
 LINE: Final = r"^[^\x00-\x1f\x7f]+$"
 """Names and keys are one line of visible text."""
+
+
+ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "isp.installation.scheduled": "ticket.installation_approved",
+        "subscription.expiring": "subscription.expiring_soon",
+    }
+)
+"""Types that older senders use for domain events: triggers on the second meet the first, too."""
 
 
 class EventKind(StrEnum):
@@ -75,6 +86,11 @@ class NewEvent(BaseModel):
     @classmethod
     def _is_aware(cls, value: datetime) -> datetime:
         return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its type, and what triggers may call that."""
+        return tuple(dict.fromkeys((self.type, ALIASES.get(self.type, self.type))))
 
     def seen(self, event_id: int, received_at: datetime) -> dict[str, Any]:
         """The event as the root ``event`` of expressions and rules.

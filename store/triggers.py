@@ -36,7 +36,7 @@ _FOR_EVENT = text(
     "SELECT t.id, t.process, t.type, t.config, t.updated_at FROM triggers t, LATERAL (SELECT"
     " replace(replace(replace(replace(t.pattern, '\\', '\\\\'), '%', '\\%'), '_', '\\_'), '*', '%') AS form) f"
     " WHERE t.tenant_id IN (:tenant, :builtin) AND t.is_active AND"
-    " ((t.type = 'event' AND :type LIKE f.form)"
+    " ((t.type = 'event' AND (:type LIKE f.form OR :alias LIKE f.form))"
     " OR (t.type = 'webhook' AND :kind = 'webhook' AND :source LIKE f.form)"
     " OR (t.type = 'signal' AND :kind = 'row' AND t.pattern = :model))"
     " AND EXISTS (SELECT FROM definitions d WHERE d.id = coalesce(t.definition_id, d.id) AND d.name = t.process"
@@ -100,6 +100,7 @@ async def for_event(session: Session, tenant: str, event: NewEvent) -> list[Cand
         "tenant": tenant,
         "kind": event.kind.value,
         "type": event.type,
+        "alias": event.names[-1],
         "source": event.source,
         "model": model_of(event),
     }

@@ -79,7 +79,7 @@ class Matcher:
     def _not_meant(self, event: NewEvent) -> str:
         match self.trigger:
             case EventTrigger(config=config):
-                if not matches_glob(config.event, event.type):
+                if not any(matches_glob(config.event, name) for name in event.names):
                     return f"it waits for {config.event}"
                 if config.source not in (None, event.source):
                     return f"it waits for the source {config.source}"

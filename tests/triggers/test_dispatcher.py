@@ -302,3 +302,27 @@ async def test_triggers_that_people_made_go_with_their_process(publish, publishe
     await publisher.delete(tenant, published.definition.id)
     await publish("ship")
     assert (await dispatcher.ingest(tenant, event())).run_ids == []
+
+
+@pytest.mark.parametrize(
+    ("name", "process"),
+    [
+        ("lead.qualified", "lead_to_customer_onboarding"),
+        ("quote.accepted", "quote_accepted_to_order"),
+        ("partner.customer.created", "partner_customer_provisioning"),
+        ("subscription.expiring_soon", "customer_renewal_process"),
+        ("subscription.expiring", "customer_renewal_process"),
+        ("ticket.installation_approved", "isp_ticket_to_deployment"),
+        ("isp.installation.scheduled", "isp_ticket_to_deployment"),
+    ],
+)
+async def test_a_domain_event_starts_its_process_under_its_older_name_too(
+    publish, dispatcher, database, tenant, name, process
+):
+    await publish("lead_to_customer_onboarding", on("lead.qualified"))
+    await publish("quote_accepted_to_order", on("quote.accepted"))
+    await publish("partner_customer_provisioning", on("partner.customer.created"))
+    await publish("customer_renewal_process", on("subscription.expiring_soon"))
+    await publish("isp_ticket_to_deployment", on("ticket.installation_approved"))
+    [run_id] = (await dispatcher.ingest(tenant, event(name))).run_ids
+    assert (await run_of(database, tenant, run_id)).process == process
