@@ -60,7 +60,7 @@ class Database:
             sqlalchemy_url(url),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=15,
+            pool_timeout=30,
             hide_parameters=True,
             connect_args={
                 "options": f"-c role={APP_ROLE} -c timezone=UTC",

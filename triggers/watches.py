@@ -85,9 +85,6 @@ class Watches:
             chosen = model or (present.model if present else found["name"])
             left_out = sorted(set((present.exclude if present else ()) if exclude is None else exclude))
             installing.check(found, chosen, left_out, own=not connection)
-            for row in known:
-                if row is not present and (row.tenant_id, row.model) == (tenant, chosen):
-                    raise Conflict(f"{chosen} is {row.table_name} already: let this table have another model (--as)")
             await installing.refuse_strangers(owner, known)
             row, is_new = await self._enter(
                 WatchRow(

@@ -108,10 +108,17 @@ async def test_the_triggers_of_a_definition_are_switched_but_changed_by_publishi
     assert (await admin.get(path)).json()["is_active"] is False, "a new version does not switch it on"
 
 
-async def test_built_in_triggers_are_seen_and_not_changed(admin, parts, stranger):
-    kind = new("builtin")
-    document = definition(triggers=[{"type": "event", "config": {"event": kind}}])
-    await parts.publisher.publish(BUILTIN_TENANT, document)
+@pytest.fixture
+async def built_in(parts):
+    """A built-in process with a trigger, for as long as the test takes: every tenant sees it."""
+    document = definition(triggers=[{"type": "event", "config": {"event": new("builtin")}}])
+    published = await parts.publisher.publish(BUILTIN_TENANT, document)
+    yield document
+    await parts.publisher.delete(BUILTIN_TENANT, published.definition.id)
+
+
+async def test_built_in_triggers_are_seen_and_not_changed(admin, built_in, stranger):
+    document = built_in
     (trigger,) = (await admin.get(f"/triggers?process={document['name']}")).json()
     assert trigger["tenant_id"] is None
     path = f"/triggers/{trigger['id']}"

@@ -330,10 +330,17 @@ async def _is(state, **wanted):
     return found is not None and all(getattr(found, name) == value for name, value in wanted.items())
 
 
+@pytest.fixture
+async def nightly(publisher):
+    """A built-in process with a schedule, for as long as the test takes: every tenant has it."""
+    published = await publisher.publish(ids.BUILTIN_TENANT, definition({"every": "1d"}, name="nightly"))
+    yield
+    await publisher.delete(ids.BUILTIN_TENANT, published.definition.id)
+
+
 async def test_a_built_in_processs_schedule_runs_for_every_tenant_that_has_not_replaced_it(
-    database, temporal_client, tenant, other_tenant, publisher, schedules, reconciler
+    database, temporal_client, tenant, other_tenant, publisher, nightly, schedules, reconciler
 ):
-    await publisher.publish(ids.BUILTIN_TENANT, definition({"every": "1d"}, name="nightly"))
     await reconciler.reconcile_once()
     everyone = {each.rsplit(":", 1)[0] for each in await on_temporal(database, temporal_client)}
     assert {tenant, other_tenant} <= everyone

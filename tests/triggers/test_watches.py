@@ -316,12 +316,6 @@ async def test_the_sessions_of_a_tenant_see_the_changes_of_its_own_watches_only(
             assert session.execute(query, (watch.id,)).fetchone() == (count,), tenant
 
 
-async def test_two_tables_cannot_have_one_model(own_stage):
-    await own_stage.watch(own_stage.table(), "app.Thing")
-    with pytest.raises(Conflict, match="another model"):
-        await own_stage.watch(own_stage.table(), "app.Thing")
-
-
 async def test_watching_again_keeps_what_is_not_said_anew(own_stage):
     table = own_stage.table()
     await own_stage.watch(table, "app.Thing", exclude=["name"])
