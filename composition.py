@@ -74,7 +74,7 @@ class Platform:
             stack.push_async_callback(http.close)
             temporal = await connect()
             dispatcher = Dispatcher(database, settings.task_queue)
-            catalogue = build_catalogue(settings, database, http)
+            catalogue = build_catalogue(settings, database, http, dispatcher)
             yield cls(
                 settings=settings,
                 database=database,
@@ -88,7 +88,7 @@ class Platform:
             )
 
 
-def build_catalogue(settings: Settings, database: Database, http: HttpClient) -> Catalogue:
+def build_catalogue(settings: Settings, database: Database, http: HttpClient, dispatcher: Dispatcher) -> Catalogue:
     """All actions of this deployment, plug-ins included."""
     mailer = _mailer(settings)
     return Catalogue(
@@ -96,7 +96,7 @@ def build_catalogue(settings: Settings, database: Database, http: HttpClient) ->
             CoreConnector(),
             DatabaseConnector(settings.query_connections),
             EmailConnector(mailer),
-            EventConnector(Dispatcher(database, settings.task_queue)),
+            EventConnector(dispatcher),
             HttpConnector(http),
             BillingService(),
             CommunicationsService(database, mailer),
@@ -113,7 +113,8 @@ def build_catalogue(settings: Settings, database: Database, http: HttpClient) ->
 def describe_actions(settings: Settings) -> Mapping[str, ActionInfo]:
     """What the actions of this deployment are called, take and give. Connects to nothing."""
     database = Database(settings.database_url or "postgresql://")
-    return build_catalogue(settings, database, _http_client(settings)).infos()
+    dispatcher = Dispatcher(database, settings.task_queue)
+    return build_catalogue(settings, database, _http_client(settings), dispatcher).infos()
 
 
 def configure_logging() -> None:

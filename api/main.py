@@ -21,7 +21,6 @@ from control.statistics import Statistics
 from control.tokens import AccessTokens
 from control.triggers import Triggers
 from store.vault import MasterKeys
-from triggers.dispatcher import Dispatcher
 
 _log = structlog.get_logger("api")
 
@@ -63,7 +62,7 @@ async def assemble(settings: Settings) -> AsyncIterator[Parts]:
             secrets=Secrets(platform.database, keys),
             vault=platform.vault,
             endpoints=Endpoints(platform.database, platform.vault, default_tenant=settings.default_tenant),
-            dispatcher=Dispatcher(platform.database, settings.task_queue),
+            dispatcher=platform.dispatcher,
             events=Events(platform.database),
             triggers=Triggers(platform.database, platform.publisher),
             schedules=Schedules(platform.database, platform.temporal, settings.task_queue),

@@ -13,7 +13,6 @@ from api.strict_json import JsonBody, accepts
 from control.identity import Principal
 from domain.errors import Forbidden, NotFound
 from domain.permissions import Permission
-from triggers.dispatcher import Dispatcher
 from triggers.relay import Relay
 from triggers.watches import Watch, Watches
 
@@ -116,5 +115,4 @@ def _only_the_operator(principal: Principal, parts: Parts) -> None:
 
 def _watches(parts: Parts) -> Watches:
     connections = parts.settings.watch_connections
-    dispatcher = Dispatcher(parts.database, parts.settings.task_queue)
-    return Watches(parts.database, connections, Relay(parts.database, dispatcher, connections))
+    return Watches(parts.database, connections, Relay(parts.database, parts.dispatcher, connections))

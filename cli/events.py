@@ -19,7 +19,6 @@ from domain.events import EventStatus, Ingested, NewEvent
 from domain.refusals import faults_of
 from store.events import EventFilter
 from store.tables import DeliveryRow, EventRow
-from triggers.dispatcher import Dispatcher
 
 app = typer.Typer()
 events = typer.Typer(
@@ -136,7 +135,7 @@ def send(
     event = event_given(type, source, subject, payload, key=key)
 
     async def taken(platform: Platform) -> Ingested:
-        return await _dispatcher(platform).ingest(await tenant_of(platform, tenant), event)
+        return await platform.dispatcher.ingest(await tenant_of(platform, tenant), event)
 
     ingested = with_platform(taken)
     if as_json:
@@ -175,7 +174,7 @@ def replay(
         commands, owner, dispatcher = (
             Events(platform.database),
             await tenant_of(platform, tenant),
-            _dispatcher(platform),
+            platform.dispatcher,
         )
         for each in ids or ():
             await commands.get(owner, each)
@@ -240,7 +239,3 @@ def _head(row: EventRow) -> Group:
 
 def _document(row: EventRow) -> dict[str, Any]:
     return row.model_dump(exclude={"payload", "headers"})
-
-
-def _dispatcher(platform: Platform) -> Dispatcher:
-    return Dispatcher(platform.database, platform.settings.task_queue)

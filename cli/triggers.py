@@ -19,7 +19,6 @@ from domain.errors import Conflict
 from domain.events import EventKind, NewEvent, Trace
 from store.events import event_of
 from store.tables import TriggerRow
-from triggers.dispatcher import Dispatcher
 from triggers.matching import trigger_on_event
 
 app = typer.Typer()
@@ -183,7 +182,7 @@ async def _try_out(
 ) -> Sequence[Trace]:
     commands = _triggers(platform)
     event = given or event_of(await Events(platform.database).get(tenant, event_id))
-    dispatcher = Dispatcher(platform.database, platform.settings.task_queue)
+    dispatcher = platform.dispatcher
     if trigger_id is None:
         return await commands.startable(tenant, await dispatcher.try_out(tenant, event))
     row = await commands.get(tenant, trigger_id)
